@@ -1,0 +1,1 @@
+"""The Faust apps: which topic feeds which shard. The only package that knows Faust."""

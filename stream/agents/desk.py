@@ -1,0 +1,201 @@
+"""The desk of one shard: it carries out what the shard decides, and decides nothing."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from stream.kafka.post import Post
+from stream.patience import Patience
+from stream.redis.checkpoints import Opened, RedisCheckpoints
+from stream.shards import Batch, Changes, Letter, Shard
+from stream.units import Millis
+
+LIMIT = 500
+"""Entries that are folded before other work gets its turn."""
+MOST_QUEUED = 4
+"""Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
+MOST_UNSAVED = 20_000
+"""Records that may wait for a checkpoint before reading pauses."""
+TICK = 1.0
+"""Seconds between two looks at the clock."""
+
+T = TypeVar("T")
+Ack = Callable[[], object]
+Hold = Callable[[Collection[str]], None]
+"""Told which topics are not to be read for now."""
+
+
+def wall_clock() -> Millis:
+    """Now."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+class Desk:
+    """One shard at work: fetch what it misses, checkpoint what came of it, then send.
+
+    While one checkpoint is under way the next batches are folded; what has gathered goes into
+    the next one. A quiet shop sees its scores at once, a busy one pays by time, not by event.
+
+    Attributes:
+        shard: Who decides.
+        saves: Checkpoints of this shard so far, those of earlier owners included.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        opened: Opened,
+        checkpoints: RedisCheckpoints,
+        post: Post,
+        patience: Patience,
+        *,
+        pause: float,
+        hold: Hold,
+    ) -> None:
+        """Take over an opened shard.
+
+        Args:
+            shard: Made of `opened.memory`.
+            opened: What `checkpoints` gave out.
+            checkpoints: Where it is stored.
+            post: Who sends its letters.
+            patience: Who waits for neighbours.
+            pause: Least time between two checkpoints, s.
+            hold: Called when the topics change that are not to be read for now.
+        """
+        self.shard = shard
+        self._owner = opened.owner
+        self.saves = opened.saves
+        self._letters = opened.letters
+        self._checkpoints = checkpoints
+        self._post = post
+        self._patience = patience
+        self._pause = pause
+        self._hold = hold
+        self._held: set[str] = set()
+        self._queue: asyncio.Queue[tuple[Batch, Ack] | None] = asyncio.Queue(MOST_QUEUED)
+        self._busy = asyncio.Lock()  # held from `due` to `fold`: no checkpoint in between
+        self._stirred = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ends: dict[str, int] = {}
+        self._unsaved = 0
+        self._acks: list[tuple[str, int, Ack]] = []
+        self._stopping = False
+
+    def begin(self, batch: Batch) -> None:
+        """Tell the shard where a topic ends before any of it is read."""
+        self._ends[batch.topic] = batch.end
+        self.shard.offer(batch, None)
+
+    def lag(self) -> dict[str, int]:
+        """Records by topic that the partition was last seen to hold and that are not folded yet."""
+        positions = self.shard.positions()
+        return {topic: max(0, end - positions.get(topic, 0)) for topic, end in self._ends.items()}
+
+    async def put(self, batch: Batch, ack: Ack) -> None:
+        """Hand over a batch; waits while there is enough to do.
+
+        Args:
+            batch: What was read.
+            ack: To be called when a checkpoint holds it.
+        """
+        self._ends[batch.topic] = batch.end
+        if not self._stopping:
+            await self._queue.put((batch, ack))
+
+    async def run(self) -> None:
+        """Work until stopped. What is raised ends the work: fenced, misconfigured, or a bug."""
+        await self._send(self._letters)
+        self._letters = []
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reading())
+            group.create_task(self._saving())
+
+    def stop(self) -> None:
+        """Let `run` return after one last checkpoint, or none if a neighbour is down."""
+        self._stopping = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+        self._room.set()
+        self._stirred.set()
+
+    async def _reading(self) -> None:
+        while (item := await self._queue.get()) is not None:
+            batch, ack = item
+            await self._room.wait()
+            async with self._busy:
+                self.shard.offer(batch, wall_clock())
+                if batch.records:
+                    self._acks.append((batch.topic, batch.records[-1].offset, ack))
+                    self._unsaved += len(batch.records)
+                if self._unsaved >= MOST_UNSAVED and not self._stopping:
+                    self._room.clear()
+                await self._fold()
+
+    async def _fold(self) -> None:
+        """Fold all that can be folded."""
+        while not self._stopping and (missing := self.shard.due(LIMIT)) is not None:
+            self.shard.fold(await self._fetched(missing))
+            self._stirred.set()
+            await asyncio.sleep(0)
+        full = set(self.shard.full())
+        if full != self._held and not self._stopping:
+            self._held = full
+            self._hold(full)
+
+    async def _fetched(self, missing: Sequence[str]) -> dict[str, bytes | None]:
+        stage, partition = self.shard.stage, self.shard.partition
+        if not missing:
+            return {}
+        return await self._patiently(lambda: self._checkpoints.fetch(stage, partition, missing))
+
+    async def _saving(self) -> None:
+        ticked = time.monotonic()
+        while not self._stopping:
+            began = time.monotonic()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), TICK)
+            self._stirred.clear()
+            if time.monotonic() - ticked >= TICK:
+                ticked = time.monotonic()
+                async with self._busy:
+                    self.shard.tick(wall_clock())
+                    await self._fold()
+            await self._checkpoint()
+            await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - began)))
+        await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        """Store what has come, then send what it leads to, then acknowledge what it holds."""
+        async with self._busy:
+            changes = self.shard.changes()
+            positions = self.shard.positions()
+            self._unsaved = 0
+        if changes is not None:
+            await self._save(changes)
+            await self._send(changes.letters)
+        self._room.set()
+        held, self._acks = self._acks, []
+        for topic, offset, ack in held:
+            if offset < positions.get(topic, 0):
+                ack()
+            else:
+                self._acks.append((topic, offset, ack))
+
+    async def _save(self, changes: Changes) -> None:
+        stage, partition = self.shard.stage, self.shard.partition
+        await self._patiently(
+            lambda: self._checkpoints.save(stage, partition, self._owner, self.saves, changes)
+        )
+        self.saves += 1
+
+    async def _send(self, letters: Sequence[Letter]) -> None:
+        if letters:
+            await self._patiently(lambda: self._post.send(letters))
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        return await self._patience.out(work, lambda: self._stopping)

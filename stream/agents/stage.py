@@ -1,0 +1,313 @@
+"""One stage of one worker: a Faust app that carries batches to the desks of its shards."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import faust
+from faust.assignor.partition_assignor import PartitionAssignor
+from faust.types import TP
+from faust.types.events import EventT
+from yarl import URL
+
+from stream.agents.desk import Desk
+from stream.agents.shards import MakeShard
+from stream.agents.transport import Transport
+from stream.errors import (
+    BrokerDown,
+    Fenced,
+    Misconfigured,
+    NeighbourDown,
+    StoreDown,
+    StreamError,
+)
+from stream.kafka.clients import connection
+from stream.kafka.post import Post
+from stream.kafka.topics import SOURCES
+from stream.patience import Patience
+from stream.redis.checkpoints import RedisCheckpoints
+from stream.settings import Settings, Stage
+from stream.shards import Batch
+
+PAUSES: Mapping[Stage, float] = {"customers": 0.05, "products": 0.1, "learner": 0.5}
+"""Least time between two checkpoints of a shard, s."""
+OPENING = 60.0
+"""Seconds for opening shards. Left to itself, Faust gives up after 90 s and never reads again."""
+FAREWELL = 4.0
+"""Seconds for the last checkpoints when partitions go or the worker stops."""
+LEAVE = 3.0
+"""Seconds for leaving the group."""
+REJOIN = 2.0
+"""Seconds before a stage that fell joins its group again."""
+
+log = logging.getLogger("stream")
+
+
+class StageRun:
+    """A stage at work: joins its consumer group, opens the shards it is given, feeds them.
+
+    Attributes:
+        desks: By partition, those that are open.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        settings: Settings,
+        make_shard: MakeShard,
+        checkpoints: RedisCheckpoints,
+        post: Post,
+        *,
+        patience: Patience,
+    ) -> None:
+        """Prepare a stage.
+
+        Args:
+            stage: Which.
+            settings: Of the installation.
+            make_shard: Makes the shard of a partition from its memory.
+            checkpoints: Where shards are stored.
+            post: Who sends their letters.
+            patience: Who waits for neighbours.
+        """
+        self.stage = stage
+        self.desks: dict[int, Desk] = {}
+        self._settings = settings
+        self._make_shard = make_shard
+        self._checkpoints = checkpoints
+        self._post = post
+        self._patience = patience
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._fallen: asyncio.Future[BaseException] | None = None
+        self._app: faust.App | None = None
+
+    @property
+    def assigned(self) -> bool:
+        """Whether Kafka has given this worker its part of the stage, perhaps none, and answers.
+
+        Faust is `rebalancing` until the shards are open; its generation is 0 before the first.
+        """
+        app = self._app
+        return (
+            app is not None
+            and app.consumer_generation_id > 0
+            and not app.rebalancing
+            and app.consumer.in_touch
+        )
+
+    @property
+    def adrift(self) -> bool:
+        """Whether it has been a member of its group, and Kafka does not answer now."""
+        app = self._app
+        return app is not None and app.consumer_generation_id > 0 and not app.consumer.in_touch
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; begin again after being fenced or losing Kafka.
+
+        Raises:
+            Misconfigured: Somebody has to mend something.
+        """
+        while not stop.is_set():
+            error = await self._stay(stop)
+            if not stop.is_set():
+                self._judge(error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), REJOIN)
+
+    async def _stay(self, stop: asyncio.Event) -> BaseException:
+        """Be a member of the group until told to stop or something goes wrong; say what."""
+        fallen = self._fallen = asyncio.get_running_loop().create_future()
+        app = self._app = self._make_app()
+        starting = asyncio.ensure_future(app.start())
+        ends = [
+            fallen,
+            asyncio.ensure_future(stop.wait()),
+            asyncio.ensure_future(app.wait_until_stopped()),
+        ]
+        try:
+            await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and not starting.exception():
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            reasons: list[BaseException | None] = [
+                fallen.result() if fallen.done() else None,
+                app.crash_reason,
+                starting.exception() if starting.done() else None,
+            ]
+            return next((r for r in reasons if r is not None), BrokerDown("Kafka was left"))
+        finally:
+            self._app = None  # what is assigned from now on is not opened any more
+            await self._close()
+            await asyncio.wait([starting], timeout=LEAVE)  # or else it would stay in the group
+            await asyncio.wait([asyncio.ensure_future(app.stop())], timeout=LEAVE)
+            for task in (starting, *ends):
+                task.cancel()
+
+    def _judge(self, error: BaseException) -> None:
+        """Decide whether a stage that fell may begin again."""
+        if isinstance(error, Fenced):
+            log.warning("%s. Loading it again.", error)
+        elif isinstance(error, NeighbourDown) or _of_kafka(error):
+            log.warning("%s: %s. Joining again.", self.stage, str(error).rstrip("."))
+        else:
+            raise error
+
+    def _make_app(self) -> faust.App:
+        settings = self._settings
+        options: dict[str, Any] = {}
+        if settings.kafka_security != "PLAINTEXT":
+            options["broker_credentials"] = _credentials(settings)
+        app = faust.App(
+            f"{settings.prefix}stream-{self.stage}",
+            broker=[URL(f"kafka://{host.strip()}") for host in settings.kafka.split(",")],
+            autodiscover=False,
+            broker_commit_interval=2.0,
+            broker_max_poll_records=1_000,
+            broker_session_timeout=settings.kafka_session / 1000,
+            broker_heartbeat_interval=settings.kafka_session / 10_000,
+            broker_rebalance_timeout=settings.kafka_session / 1000 * 2,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=1 << 20,
+            stream_buffer_maxsize=8,
+            stream_wait_empty=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            **options,
+        )
+        # No table, no standbys: they would only make Faust spread the partitions unevenly.
+        app.assignor = PartitionAssignor(app, replicas=0)
+        transport = Transport(app.conf.broker_consumer, app)
+        transport.positions = self._open
+        app.transport = transport
+        app.on_partitions_revoked.connect(self._revoked)
+        channel = app.topic(*SOURCES[self.stage], value_serializer="raw")
+
+        @app.agent(channel, name=self.stage)  # type: ignore[untyped-decorator]
+        async def carry(batches: faust.StreamT[Batch]) -> None:
+            async for event in batches.noack().events():
+                await self._carry(event)
+
+        return app
+
+    async def _carry(self, event: EventT[Batch]) -> None:
+        app, batch = self._app, event.value
+        desk = self.desks.get(batch.partition)
+        if desk is None or app is None or event.message.generation_id != app.consumer_generation_id:
+            return  # read before the last rebalance: it will be read again
+        await desk.put(batch, event.ack)
+
+    async def _revoked(self, *_: Any, **__: Any) -> None:
+        await self._close()
+
+    async def _open(self, assigned: set[TP]) -> Mapping[TP, int]:
+        """Open the shards of the assigned partitions and say where to read them from."""
+        try:
+            async with asyncio.timeout(OPENING):
+                return await self._opened(assigned)
+        except StreamError as error:
+            self._fall(error)
+        except TimeoutError:
+            self._fall(StoreDown(f"The shards could not be opened within {OPENING:.0f} s"))
+        return {}
+
+    async def _opened(self, assigned: set[TP]) -> Mapping[TP, int]:
+        await self._close()
+        app = self._app
+        if app is None or not assigned:
+            return {}
+        begins = await app.consumer.earliest_offsets(*assigned)
+        ends = await app.consumer.highwaters(*assigned)
+        offsets: dict[TP, int] = {}
+        for partition in sorted({tp.partition for tp in assigned}):
+            opened = await self._patience.out(
+                lambda p=partition: self._checkpoints.open(self.stage, p),  # type: ignore[misc]
+                lambda: self._app is not app,
+            )
+            if self._app is not app:
+                return {}
+            desk = Desk(
+                self._make_shard(partition, opened),
+                opened,
+                self._checkpoints,
+                self._post,
+                self._patience,
+                pause=PAUSES[self.stage],
+                hold=partial(self._hold, app, partition),
+            )
+            known = desk.shard.positions()
+            for tp in (tp for tp in assigned if tp.partition == partition):
+                position, end = known.get(tp.topic, 0), ends[tp]
+                if position > end:
+                    raise Misconfigured(
+                        f"{tp.topic}-{partition} ends at {end}, but {position} of its records are "
+                        "counted: it was created anew. Begin anew with another STREAM_PREFIX."
+                    )
+                if position < begins[tp] and position:
+                    log.warning("%s-%d: Kafka no longer holds %d records that were not read.",
+                                tp.topic, partition, begins[tp] - position)  # fmt: skip
+                offsets[tp] = max(position, begins[tp])
+                desk.begin(Batch(tp.topic, partition, [], end))
+            self._start(partition, desk)
+        log.info("%s: partitions %s", self.stage, sorted(self.desks))
+        return offsets
+
+    def _hold(self, app: faust.App, partition: int, topics: Collection[str]) -> None:
+        """Read no more of these topics of a partition for now, and of its other topics again."""
+        if self._app is not None and self._app is app and partition in self.desks:
+            held = {TP(topic, partition) for topic in topics}
+            rest = {TP(topic, partition) for topic in SOURCES[self.stage]} - held
+            assigned = app.consumer.assignment()
+            app.consumer.pause_partitions(held & assigned)
+            app.consumer.resume_partitions(rest & assigned)
+
+    def _start(self, partition: int, desk: Desk) -> None:
+        task = asyncio.create_task(desk.run(), name=f"{self.stage}.{partition}")
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            if task.cancelled() or (error := task.exception()) is None:
+                return
+            if isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            # A desk that is closed may find that its shard has a new owner already.
+            if self._tasks.get(partition) is task or not isinstance(error, Fenced | NeighbourDown):
+                self._fall(error)
+
+        task.add_done_callback(ended)
+        self.desks[partition] = desk
+        self._tasks[partition] = task
+
+    def _fall(self, error: BaseException) -> None:
+        if self._fallen is not None and not self._fallen.done():
+            self._fallen.set_result(error)
+
+    async def _close(self) -> None:
+        """Let every desk write its last checkpoint. Who cannot in time loses nothing by it."""
+        tasks = list(self._tasks.values())
+        for desk in self.desks.values():
+            desk.stop()
+        self.desks, self._tasks = {}, {}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=FAREWELL)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+
+def _of_kafka(error: BaseException) -> bool:
+    return type(error).__module__.startswith(("aiokafka", "kafka")) or isinstance(error, OSError)
+
+
+def _credentials(settings: Settings) -> Any:
+    options = connection(settings)
+    if settings.kafka_security == "SSL":
+        return faust.SSLCredentials(context=options["ssl_context"])
+    return faust.SASLCredentials(
+        mechanism=options["sasl_mechanism"],
+        username=options["sasl_plain_username"],
+        password=options["sasl_plain_password"],
+        ssl_context=options.get("ssl_context"),
+    )

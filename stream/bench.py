@@ -1,0 +1,218 @@
+"""How much this machine does: a worker on the embedded Kafka and Redis, seen from outside."""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redis import Redis
+
+from stream import keys
+from stream.embedded import Addresses, embedded
+from stream.errors import StreamError
+from stream.events.logs import Event
+from stream.kafka.clients import make_producer
+from stream.kafka.topics import create_topics
+from stream.settings import Settings
+from stream.simulate.plan import ShopPlan
+from stream.simulate.shop import Shop
+
+LIVE_RATE = 5_000
+"""Events a second while latency is measured."""
+PROBES = 20
+"""Probe events a second, each for a product of its own, sent on time whatever came of the last."""
+GIVE_UP = 300.0
+"""Seconds without an end after which the benchmark fails."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was measured.
+
+    Attributes:
+        events: Read from a full topic.
+        seconds: From the first counted event to the last.
+        rate: Events a second.
+        cpu_us: CPU time of the worker process per event, all threads, µs.
+        memory_mib: Its resident memory at the end.
+        p50_ms, p99_ms, worst_ms: From an event's Kafka time to its score in Redis, while
+            `live_rate` events a second are written.
+        probes: Events of which that was measured.
+    """
+
+    events: int
+    seconds: float
+    rate: float
+    cpu_us: float
+    memory_mib: float
+    live_rate: int
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+    probes: int
+
+    def document(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def measure(events: int, live_seconds: float, say: Say) -> Result:
+    """Fill the topics, let a worker read them, then measure how long a score takes live."""
+    with embedded(say=say) as addresses:
+        settings = Settings(kafka=addresses.kafka, redis=addresses.redis, web="", _env_file=None)  # type: ignore[call-arg]
+        # Live events follow on the recorded ones, which end now.
+        begin = int(time.time() * 1000) - _span(events + int(LIVE_RATE * live_seconds))
+        plan = ShopPlan(
+            products=20_000,
+            customers=100_000,
+            start=begin,  # type: ignore[arg-type]
+            events_per_day=_PER_DAY,
+        )
+        stream = Shop(plan).events(catalog=False)
+        say(f"writing {events:,} events")
+        asyncio.run(_fill(settings, islice(stream, events)))
+        with _worker(addresses) as process, Redis.from_url(addresses.redis) as redis:
+            say("the worker reads them")
+            seconds = _wait_until_counted(redis, process)
+            cpu, memory = _usage(process.pid)
+            say(f"measuring latency at {LIVE_RATE:,} events/s")
+            delays = asyncio.run(_latencies(settings, stream, live_seconds))
+    if not delays:
+        raise StreamError("No probe was answered; see the worker's messages above.")
+    return Result(
+        events=events,
+        seconds=round(seconds, 2),
+        rate=round(events / seconds),
+        cpu_us=round(cpu / events * 1e6, 1),
+        memory_mib=round(memory / 2**20, 1),
+        live_rate=LIVE_RATE,
+        p50_ms=round(statistics.median(delays) * 1000, 1),
+        p99_ms=round(sorted(delays)[int(len(delays) * 0.99)] * 1000, 1),
+        worst_ms=round(max(delays) * 1000, 1),
+        probes=len(delays),
+    )
+
+
+_PER_DAY = 20_000 * 86_400
+"""A shop as busy as the mark of 20,000 events/s: time in the log passes as it does live."""
+
+
+def _span(events: int) -> int:
+    """Simulated time that so many events take, with room, ms."""
+    return int(events / _PER_DAY * 86_400_000 * 1.5) + 60_000
+
+
+async def _fill(settings: Settings, events: Iterator[Event]) -> None:
+    await create_topics(settings)
+    async with make_producer(settings) as producer:
+        for event in events:
+            await producer.send(event.topic, orjson.dumps(event.value), key=event.key.encode())
+        await producer.flush()
+
+
+class _worker:  # noqa: N801 (a context manager used as a function)
+    """A worker in a process of its own."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        environment = {
+            **os.environ,
+            "STREAM_KAFKA": addresses.kafka,
+            "STREAM_REDIS": addresses.redis,
+            "STREAM_SECRET": "of-the-benchmark",
+            "STREAM_WEB": "",
+        }
+        command = [sys.executable, "-m", "stream", "worker"]
+        self.process = subprocess.Popen(command, env=environment)  # noqa: S603
+
+    def __enter__(self) -> "subprocess.Popen[bytes]":
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+def _wait_until_counted(redis: "Redis", process: "subprocess.Popen[bytes]") -> float:
+    """Seconds from the first checkpoint with events to the last."""
+    began = ended = 0.0
+    before: tuple[int, ...] = ()
+    deadline = time.monotonic() + GIVE_UP
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise StreamError("The worker has ended; see its messages above.")
+        counted = _counted(redis)
+        now = time.monotonic()
+        if sum(counted) and not began:
+            began = now
+        if counted != before:
+            before, ended = counted, now
+        elif began and now - ended > 3:
+            return ended - began
+        time.sleep(0.05)
+    raise StreamError(f"The worker was not done after {GIVE_UP:.0f} s.")
+
+
+def _counted(redis: "Redis") -> tuple[int, ...]:
+    counts = []
+    for partition in range(4):
+        raw: Any = redis.hget(keys.checkpoint("products", partition), "counts")
+        counts.append(orjson.loads(raw)["events"] if raw and b"events" in raw else 0)
+    return tuple(counts)
+
+
+def _usage(pid: int) -> tuple[float, int]:
+    """CPU seconds and resident bytes of a process (Linux; elsewhere zeros)."""
+    stat, statm = Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/statm")
+    if not stat.exists():
+        return 0.0, 0
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return cpu, int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def _latencies(settings: Settings, events: Iterator[Event], seconds: float) -> list[float]:
+    """Write live events at a fixed rate, and probes between them, on schedule."""
+    from redis.asyncio import Redis as AsyncRedis  # noqa: PLC0415
+
+    delays: list[float] = []
+    async with make_producer(settings) as producer, AsyncRedis.from_url(settings.redis) as redis:
+        began = time.monotonic()
+        probes: list[asyncio.Task[None]] = []
+        sent = 0
+        while (elapsed := time.monotonic() - began) < seconds:
+            while sent < elapsed * LIVE_RATE:
+                event = next(events)
+                event.value["time"] = time.time_ns() // 1_000_000
+                await producer.send(event.topic, orjson.dumps(event.value), key=event.key.encode())
+                sent += 1
+            while len(probes) < elapsed * PROBES:
+                probes.append(asyncio.create_task(_probe(producer, redis, len(probes), delays)))
+            await asyncio.sleep(0.005)
+        await asyncio.wait(probes, timeout=30)
+    return delays
+
+
+async def _probe(producer: Any, redis: Any, number: int, delays: list[float]) -> None:
+    product, user = f"probe-{number}", f"prober-{number}"
+    began = time.time()
+    event = {
+        "event_id": product,
+        "type": "view_item",
+        "time": int(began * 1000),
+        "user_id": user,
+        "product_id": product,
+    }
+    await producer.send("clicks", orjson.dumps(event), key=user.encode())
+    while await redis.get(keys.score(product)) is None:  # noqa: ASYNC110 (Redis tells nobody)
+        await asyncio.sleep(0.002)
+    delays.append(time.time() - began)

@@ -1,0 +1,92 @@
+"""Event time: how far the sources have come, and how time goes on when they fall silent."""
+
+import heapq
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from stream.units import SECOND, Millis
+
+PATIENCE = 5 * SECOND
+"""How long a source without news holds the watermark back, in wall time."""
+WITNESSES = 3
+"""So many customers must have reached a time before a source's mark does."""
+
+
+class Frontier:
+    """How far one source has come, in event time: the third-latest customer's latest event.
+
+    A single customer whose clock is wrong cannot move it.
+    """
+
+    __slots__ = ("_latest",)
+
+    def __init__(self, latest: Mapping[str, int] | None = None) -> None:
+        self._latest: dict[str, int] = dict(latest or {})
+
+    def see(self, events: Iterable[tuple[int, str]]) -> None:
+        """Take note of times and who reported them. The order does not matter."""
+        latest = self._latest
+        for time, who in events:
+            if latest.get(who, 0) < time:
+                latest[who] = time
+        if len(latest) > WITNESSES:
+            self._latest = dict(
+                heapq.nlargest(WITNESSES, latest.items(), key=lambda x: (x[1], x[0]))
+            )
+
+    @property
+    def mark(self) -> Millis:
+        """Event time that this source is believed to have reached; 0 before the first event."""
+        return Millis(min(self._latest.values(), default=0))
+
+    def state(self) -> dict[str, int]:
+        """Plain data to rebuild it from."""
+        return self._latest
+
+
+class Clock:
+    """The watermark: the least of its sources' marks.
+
+    A source without news counts for `PATIENCE` only. When none has news, time goes on at the
+    wall clock's pace from where it stood; it does not jump to now, so that a replayed year
+    stays in its year.
+    """
+
+    __slots__ = ("_heard", "_marks", "_now", "watermark")
+
+    def __init__(self, watermark: int = 0) -> None:
+        self.watermark = Millis(watermark)
+        self._marks: dict[str, int] = {}
+        self._heard: dict[str, int] = {}
+        self._now: int | None = None
+
+    def hear(self, source: str, mark: int, now: Millis | None) -> None:
+        """Take note of a source's mark. Without a wall clock (a replay) no source falls silent."""
+        self._marks[source] = mark
+        if now is not None:
+            self._heard[source] = now
+        self._advance(now)
+
+    def tick(self, now: Millis) -> None:
+        """Let wall time pass."""
+        self._advance(now)
+
+    def _advance(self, now: int | None) -> None:
+        marks = self._marks
+        if now is not None:
+            marks = {s: m for s, m in marks.items() if now - self._heard.get(s, now) < PATIENCE}
+        if marks:
+            self.watermark = Millis(max(self.watermark, min(marks.values())))
+        elif now is not None and self._now is not None and self.watermark:
+            self.watermark = Millis(self.watermark + max(0, now - self._now))
+        self._now = now
+
+    def state(self) -> bytes:
+        """Plain bytes to rebuild it from."""
+        return orjson.dumps(self.watermark)
+
+
+def watermark_of(state: bytes | None) -> int:
+    """Read what `Clock.state` wrote."""
+    return int(orjson.loads(state)) if state else 0

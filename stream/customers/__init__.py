@@ -1,0 +1,1 @@
+"""The customers stage: who did what, each event once, under a pseudonym."""

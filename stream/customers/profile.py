@@ -1,0 +1,35 @@
+"""The public profile of a customer."""
+
+import orjson
+
+from stream.customers.row import CustomerRow
+from stream.customers.segments import segment
+from stream.units import DAY, HOUR, Millis, rfc3339
+
+REFRESH = HOUR
+"""A profile that only aged is published again after this much event time."""
+FAVOURITES = 3
+
+
+def profile(pseudonym: str, row: CustomerRow, now: int) -> bytes:
+    """Write the document behind `customer:<pseudonym>`."""
+    everything = sum(row.interest(c, row.last) for c in row.categories) or 1.0
+    favourites = sorted(row.categories, key=lambda c: (-row.interest(c, row.last), c))[:FAVOURITES]
+    return orjson.dumps(
+        {
+            "customer": pseudonym,
+            "first_seen": rfc3339(Millis(row.first)),
+            "last_seen": rfc3339(Millis(row.last)),
+            "recency_days": round(max(0, now - row.last) / DAY, 3),
+            "frequency": row.order_count,
+            "spend": round(row.spend, 2),
+            "events": row.clicks,
+            "segment": segment(row, now),
+            "favourite_categories": [
+                {"category": c, "share": round(row.interest(c, row.last) / everything, 3)}
+                for c in favourites
+            ],
+            "last_order": rfc3339(Millis(row.last_order)) if row.last_order else None,
+            "as_of": rfc3339(Millis(now)),
+        }
+    )

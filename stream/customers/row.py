@@ -1,0 +1,173 @@
+"""What is known of one customer."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from stream.fading import fade, fold
+from stream.units import DAY, MINUTE, Millis
+
+VERSION = 1
+INTEREST = Millis(30 * DAY)
+"""Half-life of a customer's interest in a category."""
+SESSION_GAP = 30 * MINUTE
+"""Silence after which a new visit begins, where the shop names no sessions."""
+
+MOST_SEEN = 100
+"""Fingerprints in one generation: what comes again within a customer's next hundred is known."""
+SEEN_SPAN = 7 * DAY
+"""A generation of fingerprints is closed after this time, too; two are kept."""
+MOST_PAIRS = 50
+MOST_ORDERS = 100
+MOST_CATEGORIES = 12
+
+
+FIRST, LAST, VIEWS, CARTS, BOUGHT = range(5)
+"""Places in what is kept of a customer and a product: two times, ms, and three counts."""
+Pair = list[int]
+
+PRODUCT, LEFT, PRICE = range(3)
+"""Places in an order line: its product, the units that were not refunded, the price of one."""
+Line = list[Any]
+
+STORED = (
+    "before",
+    "categories",
+    "clicks",
+    "erased",
+    "first",
+    "last",
+    "last_order",
+    "line_count",
+    "now",
+    "now_since",
+    "order_count",
+    "orders",
+    "pairs",
+    "published",
+    "refunds",
+    "session",
+    "session_carts",
+    "session_events",
+    "session_since",
+    "spend",
+)
+_stored = attrgetter(*STORED)
+
+
+class CustomerRow:
+    """What is known of one customer: plain values, lists and dicts, stored as they are.
+
+    Attributes:
+        now, before: Fingerprints of the events counted, in two generations.
+        orders: Order id → [time, lines], the latest `MOST_ORDERS`.
+        refunds: Order id → [[product, quantity]] of refunds that came before their purchase.
+        categories: Category → [faded interest, time at which it stands].
+        pairs: Product → what this customer did with it, the latest `MOST_PAIRS`.
+        erased: Events up to this time are counted without a name; 0 if never erased.
+        published: Event time of the last published profile; 0 if another is to follow at once.
+    """
+
+    __slots__ = STORED
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.last = 0
+        self.clicks = 0
+        self.order_count = 0
+        self.line_count = 0
+        self.spend = 0.0
+        self.last_order = 0
+        self.session = ""
+        self.session_since = 0
+        self.session_events = 0
+        self.session_carts = 0
+        self.now: list[int] = []
+        self.now_since = 0
+        self.before: list[int] = []
+        self.orders: dict[str, tuple[int, list[Line]]] = {}
+        self.refunds: dict[str, list[tuple[str, int]]] = {}
+        self.categories: dict[str, tuple[float, int]] = {}
+        self.pairs: dict[str, Pair] = {}
+        self.erased = 0
+        self.published = 0
+
+    def is_new(self, event_id: str, time: int) -> bool:
+        """Take note of an event; False if it was counted before."""
+        print_ = int.from_bytes(blake2b(event_id.encode(), digest_size=6).digest())
+        if print_ in self.now or print_ in self.before:
+            return False
+        if len(self.now) >= MOST_SEEN or time > self.now_since + SEEN_SPAN:
+            self.before, self.now = self.now, []
+            # A late event must not age its generation: the next one would close it at once.
+            self.now_since = max(time, self.last, self.now_since)
+        self.now.append(print_)
+        return True
+
+    def visit(self, time: int, session: str | None) -> None:
+        """Count an event to the present visit, or begin a new one."""
+        if session is not None:
+            new = session != self.session
+        else:
+            new = abs(time - self.last) > SESSION_GAP
+        if new:
+            self.session = session or ""
+            self.session_since = time
+            self.session_events = 0
+            self.session_carts = 0
+        self.session_events += 1
+        self.first = min(self.first, time) if self.first else time
+        self.last = max(self.last, time)
+
+    def like(self, category: str | None, amount: float, time: int) -> None:
+        """Add to the interest in a category."""
+        if category is None:
+            return
+        total, at = self.categories.get(category, (0.0, time))
+        self.categories[category] = fold(total, at, amount, time, INTEREST)
+        if len(self.categories) > MOST_CATEGORIES:
+            del self.categories[
+                min(self.categories, key=lambda c: (self.interest(c, self.last), c))
+            ]
+
+    def interest(self, category: str, time: int) -> float:
+        """Faded interest in a category at some time not before the latest event."""
+        total, at = self.categories.get(category, (0.0, 0))
+        return fade(total, max(0, time - at), INTEREST)
+
+    def pair(self, product: str, time: int) -> Pair:
+        """What this customer did with a product; begun if need be."""
+        pair = self.pairs.pop(product, None) or [time, time, 0, 0, 0]
+        self.pairs[product] = pair
+        pair[FIRST] = min(pair[FIRST], time)
+        pair[LAST] = max(pair[LAST], time)
+        return pair
+
+    def forgotten_pairs(self) -> Iterable[str]:
+        """Drop the products that this customer has not touched for longest; name them."""
+        while len(self.pairs) > MOST_PAIRS:
+            product = next(iter(self.pairs))
+            del self.pairs[product]
+            yield product
+
+    def forget(self, until: int) -> None:
+        """Drop everything but what keeps an event from being counted twice."""
+        now, since, before = self.now, self.now_since, self.before
+        self.__init__()  # type: ignore[misc]
+        self.now, self.now_since, self.before, self.erased = now, since, before, until
+
+    def encode(self) -> bytes:
+        """Write it as plain bytes."""
+        return orjson.dumps((VERSION, *_stored(self)))
+
+    @classmethod
+    def decode(cls, _: str, raw: bytes | None) -> "CustomerRow":
+        """Read what `encode` wrote, or begin a new row."""
+        row = cls()
+        if raw is not None:
+            for name, value in zip(STORED, orjson.loads(raw)[1:], strict=True):
+                setattr(row, name, value)
+        return row

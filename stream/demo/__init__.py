@@ -1,0 +1,1 @@
+"""A shop, Kafka, Redis and a worker on one machine for a minute, and what came of it."""

@@ -1,0 +1,1 @@
+"""What happened: the events' types, and bytes to events."""

@@ -1,0 +1,221 @@
+"""Bytes to events. What cannot be read is refused with a reason that stays the same for good."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from stream.events.types import MAX_ID, MAX_ITEMS, MAX_QUANTITY, MAX_RECORD, PUBLIC, Topic
+from stream.shards import Record
+from stream.units import Millis
+
+Reason = Literal[
+    "not_json",
+    "wrong_shape",
+    "unknown_type",
+    "unreadable_time",
+    "seconds_for_milliseconds",
+    "too_far_ahead",
+    "bad_number",
+    "bad_quantity",
+    "bad_id",
+    "record_too_large",
+    "too_many_items",
+]
+
+EARLIEST_MS = 100_000_000_000
+"""1973-03-03. A smaller number is a time in seconds."""
+LATEST_MS = 253_370_764_800_000
+"""9999-01-01. What is later cannot be written as RFC 3339."""
+EARLIEST_S = 100_000_000
+IDS = ("event_id", "user_id", "product_id", "order_id", "category", "session_id")
+
+
+class Refusal(NamedTuple):
+    """Why a record is not an event, and what its sender can do about it."""
+
+    reason: Reason
+    detail: str
+
+
+_TOO_FAR_AHEAD = Refusal(
+    "too_far_ahead", "The event's time lies beyond Kafka's; mend the sender's clock, or send ms."
+)
+
+
+class Refused(NamedTuple):
+    """A record that is not an event."""
+
+    record: Record
+    refusal: Refusal
+
+
+class Decoded(NamedTuple):
+    """One record, read."""
+
+    time: int
+    """Event time in ms; a refused record has that of the record before it."""
+    offset: int
+    event: dict[str, Any] | Refused
+
+
+_one: dict[str, TypeAdapter[Any]] = {t: TypeAdapter(model) for t, model in PUBLIC.items()}
+_many: dict[str, TypeAdapter[Any]] = {t: TypeAdapter(list[model]) for t, model in PUBLIC.items()}  # type: ignore[valid-type]
+
+
+def decode(topic: Topic, records: Sequence[Record], ahead: int, since: int = 0) -> list[Decoded]:
+    """Read a batch. Empty records (tombstones) are left out.
+
+    Args:
+        topic: Which kind of event to expect.
+        records: By offset.
+        ahead: How far an event's time may lie beyond the record's Kafka time, ms.
+        since: Event time of the record before the first.
+    """
+    present = [record for record in records if record.value]
+    events = _all_at_once(topic, present)
+    decoded = []
+    time = since
+    for index, record in enumerate(present):
+        event = events[index] if events else _one_by_one(topic, record.value or b"")
+        if not isinstance(event, Refusal):
+            event = _settled(event, min(record.timestamp + ahead, LATEST_MS))
+        if isinstance(event, Refusal):
+            decoded.append(Decoded(time, record.offset, Refused(record, event)))
+        else:
+            time = event["time"]
+            decoded.append(Decoded(time, record.offset, event))
+    return decoded
+
+
+def _all_at_once(topic: Topic, records: Sequence[Record]) -> list[dict[str, Any]] | None:
+    values = [record.value or b"" for record in records]
+    # Each must be an object of its own: `{},{` and `}` are two records, and joined two objects.
+    if not all(len(v) <= MAX_RECORD and v[:1] == b"{" and v[-1:] == b"}" for v in values):
+        return None
+    joined = b"[" + b",".join(values) + b"]"
+    # With one brace a record, as many objects as records are those records. With more, some may
+    # make up for others: `{"x":[{}` and `{}]}` and `{},{}` are three objects when joined.
+    if joined.count(b"{") != len(values) and not all(map(_is_json, values)):
+        return None
+    try:
+        events: list[dict[str, Any]] = _many[topic].validate_json(joined)
+    except ValidationError:
+        return None
+    return events if len(events) == len(records) else None
+
+
+def _is_json(value: bytes) -> bool:
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _one_by_one(topic: Topic, value: bytes) -> dict[str, Any] | Refusal:
+    if len(value) > MAX_RECORD:
+        return Refusal("record_too_large", f"{len(value):,} bytes; send at most {MAX_RECORD:,}.")
+    try:
+        event: dict[str, Any] = _one[topic].validate_json(value)
+    except ValidationError as error:
+        return _refusal(error)
+    return event
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    problems = error.errors(include_url=False, include_context=False)
+    problem = problems[0]
+    field = ".".join(
+        str(part) for part in problem["loc"] if not str(part).startswith("constrained")
+    )
+    names = {str(part) for part in problem["loc"]}
+    kind = problem["type"]
+    said = problem["msg"].lower()
+    if kind == "json_invalid":
+        return Refusal("not_json", f"Send one JSON object in UTF-8; {said}.")
+    if kind == "missing":
+        return Refusal("wrong_shape", f"Add the field {field}.")
+    if "time" in names or "listed_at" in names:
+        return Refusal(
+            "unreadable_time",
+            f"Give {field.split('.')[0]} as RFC 3339 text with an offset or as epoch ms.",
+        )
+    if "type" in names and kind == "literal_error":
+        return Refusal(
+            "unknown_type", f"{problem['msg'].replace('Input should be', 'type should be')}."
+        )
+    if kind == "too_long" and "items" in names:
+        return Refusal("too_many_items", f"Send at most {MAX_ITEMS:,} items in one order.")
+    if "quantity" in names:
+        return Refusal(
+            "bad_quantity", f"Give {field} as a whole number from 1 to {MAX_QUANTITY:,}."
+        )
+    if names & {"price", "stock", "lead_time_days"}:
+        return Refusal("bad_number", f"Give {field} as a finite number, not negative; {said}.")
+    length = kind in {"string_too_short", "string_too_long"}
+    if length and not names & {"channel", "title", "brand"}:
+        return Refusal("bad_id", f"Give {field} from 1 to {MAX_ID} bytes.")
+    return Refusal("wrong_shape", f"Mend {field or 'the record'}: {said}.")
+
+
+def _settled(event: dict[str, Any], latest: int) -> dict[str, Any] | Refusal:
+    """Make the time a number of milliseconds and check what the schema cannot say."""
+    time = event["time"]
+    if type(time) is not int or not EARLIEST_MS <= time <= latest:
+        read = read_time(time)
+        if isinstance(read, Refusal):
+            return read
+        if read > latest:
+            return _TOO_FAR_AHEAD
+        event["time"] = read
+    if event.get("listed_at") is not None:
+        listed = read_time(event["listed_at"])
+        if isinstance(listed, Refusal):
+            return listed
+        event["listed_at"] = listed
+    for name in IDS:
+        id_ = event.get(name)
+        if id_ is not None and not id_.isascii() and len(id_.encode()) > MAX_ID:
+            return Refusal("bad_id", f"Give {name} from 1 to {MAX_ID} bytes.")
+    for item in event.get("items", ()):
+        if not (_fits(item["product_id"]) and _fits(item.get("category") or "")):
+            return Refusal("bad_id", f"Give product_id and category from 1 to {MAX_ID} bytes.")
+    return event
+
+
+def _fits(id_: str) -> bool:
+    return id_.isascii() or len(id_.encode()) <= MAX_ID
+
+
+def read_time(value: float | str) -> Millis | Refusal:
+    """Read a time as the contract allows it.
+
+    >>> read_time("2019-10-01T02:00:00+02:00")
+    1569888000000
+    >>> read_time(1_569_888_000).reason
+    'seconds_for_milliseconds'
+    """
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.upper())  # RFC 3339 allows `t` and `z`
+            if moment.tzinfo is None or len(value) < len("2019-10-01T00:00Z"):
+                return Refusal(
+                    "unreadable_time", "Give the time with its offset, as 2019-10-01T00:00:00Z."
+                )
+            value = moment.timestamp() * 1000
+        except (ValueError, OverflowError):
+            return Refusal(
+                "unreadable_time", "Give the time as RFC 3339 text with an offset or as epoch ms."
+            )
+    if not value >= EARLIEST_S:  # so that NaN is refused
+        return Refusal(
+            "unreadable_time", "Give the time as RFC 3339 text with an offset or as epoch ms."
+        )
+    if value < EARLIEST_MS:
+        return Refusal("seconds_for_milliseconds", "The time is in seconds; send milliseconds.")
+    if value > LATEST_MS:
+        return _TOO_FAR_AHEAD
+    return Millis(round(value))

@@ -1,0 +1,1 @@
+"""Kafka at arm's length: topics, clients, and batches of records."""

@@ -1,0 +1,210 @@
+"""The learner shard: settled labels in, models and category scores out."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stream import keys
+from stream.clock import Clock, watermark_of
+from stream.learner.models import Models
+from stream.models import snapshots
+from stream.products.row import UNITS, WIDTH, ProductRow
+from stream.products.scoring import score
+from stream.products.serving import Serving
+from stream.rows import Rows
+from stream.settings import Stage
+from stream.shards import Batch, Changes, Memory, Publication, Put, Rank
+from stream.units import DAY, SECOND, Millis
+from stream.wire import Entry, Inbox
+
+REPORT_EVERY = 5 * SECOND
+"""Wall time between two publications of the models' quality."""
+PRICES_SEEN = 1_000.0
+"""The mean price of a category follows about so many of its latest prices."""
+KEPT_BUCKETS = 15 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerPlan:
+    """What the learner needs to know of the installation.
+
+    Attributes:
+        bucket: Length of a demand bucket, ms.
+        rows: Most categories kept in memory.
+    """
+
+    bucket: int
+    rows: int
+
+
+class LearnerShard:
+    """All models, and what is known of categories, which span partitions."""
+
+    stage: Stage = "learner"
+
+    def __init__(self, partition: int, plan: LearnerPlan, memory: Memory) -> None:
+        """Wake up where the checkpoint says.
+
+        Raises:
+            BadSnapshot: A stored model cannot be read.
+        """
+        notes = memory.notes
+        self.partition = partition
+        self._plan = plan
+        self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
+        self._queue: deque[tuple[int, bytes | None]] = deque()
+        self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
+        self._clock = Clock(watermark_of(notes.get("clock")))
+        self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
+        self._version: int = orjson.loads(notes.get("version", b"0"))
+        self._prices: dict[str, tuple[float, float]] = {
+            c: (n, mean) for c, (n, mean) in orjson.loads(notes.get("prices", b"{}")).items()
+        }
+        self.models = Models()
+        self.models.restore(notes)
+        self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
+        self._work: list[Entry] = []
+        self._now: Millis | None = None
+        self._reported: int | None = None
+        self._learned = False
+        self._stirred = False
+
+    def positions(self) -> dict[str, int]:
+        """Next offset to read, by topic; topics never read are left out."""
+        if not self._queue:
+            return dict(self._read)
+        return {**self._read, "examples": self._queue[0][0]}
+
+    def offer(self, batch: Batch, now: Millis | None) -> None:
+        """Queue examples."""
+        self._now = now
+        self._read.setdefault(batch.topic, 0)
+        if batch.records:
+            self._queue.extend((r.offset, r.value) for r in batch.records)
+            self._read[batch.topic] = batch.records[-1].offset + 1
+            self._stirred = True
+
+    def due(self, limit: int) -> Sequence[str] | None:
+        """Choose examples; name the categories that are not in memory."""
+        taken = False
+        while self._queue and len(self._work) < limit:
+            taken = True
+            raw = self._queue.popleft()[1]
+            message = self._inbox.open(raw) if raw else None
+            if message is not None:
+                self._work.extend(message.entries)
+                self._clock.hear(message.sender, message.mark, self._now)
+        if not taken:
+            return None
+        return self._rows.missing(dict.fromkeys(e[3] for e in self._work if e[2] == "category"))
+
+    def fold(self, found: Mapping[str, bytes | None]) -> None:
+        """Judge what was predicted, then learn."""
+        self._rows.add(found)
+        for _source, _serial, kind, *what in self._work:
+            match kind:
+                case "click":
+                    positive, late, _delay, tail = what
+                    self.models.conversion.learn(positive=positive, late=late, tail=tail)
+                case "window":
+                    self._window(*what)
+                case _:
+                    self._category(*what)
+            self.counts[kind] += 1
+        self._learned |= bool(self._work)
+        self._work.clear()
+        self._stirred = True
+
+    def _window(self, _product: str, horizon: int, sold: float, tail: list[Any]) -> None:
+        _time, last, chances, expected, x = tail
+        self.models.demand[Millis(horizon)].learn(sold, expected, x)
+        if chances:
+            self.models.potential[Millis(horizon)].learn(last, sold, chances, x)
+
+    def _category(self, category: str, time: int, sums: list[float]) -> None:
+        row = self._rows.change(category)
+        row.category = category
+        for kind in range(WIDTH):
+            if sums[kind]:
+                row.totals[kind] += round(sums[kind])
+                row.count(kind, time, sums[kind])
+        if sums[UNITS]:
+            row.sell(sums[UNITS], time // self._plan.bucket)
+            row.prune((time - KEPT_BUCKETS) // self._plan.bucket)
+        seen, logs = sums[WIDTH:]
+        if seen:
+            number, mean = self._prices.get(category, (0.0, 0.0))
+            number = min(number + seen, PRICES_SEEN)
+            self._prices[category] = (number, mean + (logs / seen - mean) * min(1.0, seen / number))
+
+    def tick(self, now: Millis) -> None:
+        """Let time pass."""
+        self._now = now
+        self._clock.tick(now)
+
+    def full(self) -> Iterable[str]:
+        """Nothing here waits for another topic."""
+        return ()
+
+    def serving(self) -> Serving:
+        """What products shards are to serve."""
+        models = self.models
+        return Serving(
+            version=self._version,
+            conversion=models.conversion.judge(),
+            in_time=models.conversion.in_time,
+            potential={h: m.judge() for h, m in models.potential.items()},
+            demand={h: m.judge() for h, m in models.demand.items()},
+            spread={h: m.spread() for h, m in models.demand.items()},
+            category_prices={c: round(mean, 4) for c, (_, mean) in self._prices.items()},
+        )
+
+    def changes(self) -> Changes | None:
+        """Everything since the last call, with a new snapshot if anything was learned."""
+        if not self._stirred:
+            return None
+        published: list[Publication] = []
+        notes = {
+            "positions": orjson.dumps(self.positions()),
+            "inbox": self._inbox.state(),
+            "clock": self._clock.state(),
+        }
+        if self._learned:
+            self._version += 1
+            serving = self.serving()
+            published.append(
+                Put(keys.SERVING, snapshots.encode("serving", self._version, serving.state()))
+            )
+            published.append(Put(keys.VERSION, str(self._version).encode()))
+            published.extend(self._scored(serving))
+            notes.update(self.models.snapshots(self._version))
+            notes["version"] = orjson.dumps(self._version)
+            notes["prices"] = orjson.dumps(self._prices)
+            notes["counts"] = orjson.dumps(self.counts)
+            if (
+                self._now is None
+                or self._reported is None
+                or self._now >= self._reported + REPORT_EVERY
+            ):
+                self._reported = self._now
+                for kind, report in self.models.reports().items():
+                    published.append(Put(keys.metrics(kind), orjson.dumps(report)))
+        rows: dict[str, bytes | None] = {
+            id_: self._rows[id_].encode() for id_ in self._rows.changed
+        }
+        self._rows.stored()
+        self._learned = self._stirred = False
+        return Changes(rows=rows, notes=notes, published=published)
+
+    def _scored(self, serving: Serving) -> Iterable[Publication]:
+        ranks: dict[str, float] = {}
+        for category in self._rows.changed:
+            row = self._rows[category]
+            document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
+            ranks[category] = document["score"]
+            yield Put(keys.category(category), orjson.dumps(document))
+        if ranks:
+            yield Rank(keys.TOP_CATEGORIES, ranks)

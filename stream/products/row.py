@@ -1,0 +1,204 @@
+"""What is known of one product (or of one category: the same things are counted)."""
+
+from math import log
+from operator import attrgetter
+from typing import NamedTuple
+
+import orjson
+
+from stream.units import DAY, HOUR, Millis
+
+VERSION = 1
+WEEK = 7 * DAY
+HALF_LIVES = (Millis(HOUR), Millis(DAY), Millis(WEEK))
+KINDS = ("views", "carts", "wishes", "orders", "units")
+WIDTH = len(KINDS)
+VIEWS, CARTS, WISHES, ORDERS, UNITS = range(WIDTH)
+FAR = 20 * DAY
+"""Numbers are kept as of a landmark; so long after it, a new one is set."""
+_LN2 = log(2)
+
+
+class Units(NamedTuple):
+    """Units sold in the spans before a moment."""
+
+    hour: float
+    day: float
+    day_before: float
+    week: float
+    week_before: float
+
+
+PLAIN = (
+    "at",
+    "brand",
+    "category",
+    "chance",
+    "closed",
+    "faded",
+    "first",
+    "landmark",
+    "lead",
+    "listed",
+    "price",
+    "ranked",
+    "score",
+    "stock",
+    "title",
+    "told",
+    "totals",
+    "usual",
+)
+"""Attributes that are stored as they are."""
+_plain = attrgetter(*PLAIN)
+
+
+class ProductRow:
+    """What is known of one product.
+
+    Attributes:
+        totals: Exact, since first seen, refunds taken back; one for each of `KINDS`.
+        faded: Faded counts, those of `KINDS` for each of `HALF_LIVES`, as of the landmark: what
+            comes later weighs more (forward decay).
+        at: Time of the latest event.
+        buckets: Units by demand bucket (time // bucket length), the last fifteen days.
+        chance: Faded sum of predicted conversions, and their number, as of the landmark.
+        closed: Latest bucket boundary at which demand was looked at.
+        told: Catalogue time of what is known of category, price, title and stock.
+    """
+
+    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets")
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.at = 0
+        self.landmark = 0
+        self.totals = [0, 0, 0, 0, 0]
+        self.faded = [0.0] * (WIDTH * len(HALF_LIVES))
+        self.chance = [0.0, 0.0]
+        self.buckets: dict[int, float] = {}
+        self.closed = 0
+        self.category: str | None = None
+        self.price: float | None = None
+        self.usual: float | None = None
+        self.title: str | None = None
+        self.brand: str | None = None
+        self.stock: float | None = None
+        self.lead: float | None = None
+        self.listed: int | None = None
+        self.told = 0
+        self.ranked: str | None = None
+        self.score: float | None = None
+        self._sums: Units | None = None
+        self._sums_for = (0, 0)
+
+    def count(self, kind: int, time: int, amount: float) -> None:
+        """Add to a faded count. Events may come in any order."""
+        age = self._age(time)
+        faded = self.faded
+        faded[kind] += amount * 2.0 ** (age / HOUR)
+        faded[kind + WIDTH] += amount * 2.0 ** (age / DAY)
+        faded[kind + 2 * WIDTH] += amount * 2.0 ** (age / WEEK)
+        if not self.first or time < self.first:
+            self.first = time
+
+    def expect(self, probability: float, time: int) -> None:
+        """Take note of the predicted conversion of a click."""
+        worth = 2.0 ** (self._age(time) / DAY)
+        self.chance[0] += probability * worth
+        self.chance[1] += worth
+
+    def expected(self, time: int) -> tuple[float, float]:
+        """Faded sum of predicted conversions, and of their number, at a time."""
+        worth = 0.5 ** ((max(time, self.at) - self.landmark) / DAY)
+        return self.chance[0] * worth, self.chance[1] * worth
+
+    def _age(self, time: int) -> int:
+        """Time since the landmark, which moves before numbers grow beyond all bounds."""
+        if time > self.at:
+            self.at = time
+            if time > self.landmark + FAR:
+                self.faded = self.faded_at(time)
+                self.chance = [c * 0.5 ** ((time - self.landmark) / DAY) for c in self.chance]
+                self.landmark = time
+        return time - self.landmark
+
+    def sell(self, units: float, bucket: int) -> None:
+        """Add units to the bucket in which they were sold, or take them back out of it."""
+        self.buckets[bucket] = self.buckets.get(bucket, 0.0) + units
+        self._sums = None
+
+    def prune(self, oldest: int) -> None:
+        """Forget buckets before `oldest`."""
+        if self.buckets and next(iter(self.buckets)) < oldest:
+            self.buckets = {b: u for b, u in sorted(self.buckets.items()) if b >= oldest}
+
+    def faded_at(self, time: int) -> list[float]:
+        """Faded counts as they stand at a time not before `at`."""
+        faded, age = self.faded, max(time, self.at) - self.landmark
+        hour, day, week = 0.5 ** (age / HOUR), 0.5 ** (age / DAY), 0.5 ** (age / WEEK)
+        return [
+            *[x * hour for x in faded[:WIDTH]],
+            *[x * day for x in faded[WIDTH : 2 * WIDTH]],
+            *[x * week for x in faded[2 * WIDTH :]],
+        ]
+
+    def paces(self, time: int) -> list[float]:
+        """Events a day that a faded count of 1 stands for, one for each of `HALF_LIVES`.
+
+        A product that is younger than the half-life has had less time to count.
+        """
+        age = max(time - self.first, HOUR) if self.first else HOUR
+        return [_LN2 * DAY / (half * (1 - 0.5 ** (age / half))) for half in HALF_LIVES]
+
+    def units(self, bucket: int, length: int) -> Units:
+        """Units sold in the spans that end before a bucket.
+
+        Args:
+            bucket: The first bucket that does not count.
+            length: Of a bucket, ms.
+        """
+        if self._sums is None or self._sums_for != (bucket, length):
+            hour, day, week = (max(1, span // length) for span in HALF_LIVES)
+            sums = [0.0] * 5
+            for at, units in self.buckets.items():
+                age = bucket - at
+                if age <= 0:
+                    continue
+                sums[0] += units if age <= hour else 0.0
+                sums[1] += units if age <= day else 0.0
+                sums[2] += units if day < age <= 2 * day else 0.0
+                sums[3] += units if age <= week else 0.0
+                sums[4] += units if week < age <= 2 * week else 0.0
+            self._sums = Units(*sums)
+            self._sums_for = (bucket, length)
+        return self._sums
+
+    def sold(self, start: int, end: int) -> float:
+        """Units sold in the buckets from `start` up to, not including, `end`."""
+        return sum(units for bucket, units in self.buckets.items() if start <= bucket < end)
+
+    def hear(self, category: str | None, price: float | None) -> None:
+        """Take an event's own word for category and price while the catalogue is silent."""
+        if category is not None and not self.told:
+            self.category = category
+        if price is not None:
+            if not self.told:
+                self.price = price
+            self.usual = price if self.usual is None else self.usual + 0.05 * (price - self.usual)
+
+    def encode(self) -> bytes:
+        """Write it as plain bytes."""
+        return orjson.dumps([VERSION, _plain(self), list(self.buckets.items())])
+
+    @classmethod
+    def decode(cls, _: str, raw: bytes | None) -> "ProductRow":
+        """Read what `encode` wrote, or begin a new row."""
+        row = cls()
+        if raw is None:
+            return row
+        _version, plain, buckets = orjson.loads(raw)
+        for name, value in zip(PLAIN, plain, strict=True):
+            setattr(row, name, value)
+        row.buckets = dict(buckets)
+        return row

@@ -1,0 +1,63 @@
+"""Which clicks wait for their label: all of them in a small shop, a sample in a busy one."""
+
+from zlib import crc32
+
+import orjson
+
+from stream.fading import fold
+from stream.units import HOUR, MINUTE, Millis
+
+CAPACITY = 80_000
+"""Clicks of one shard that should wait for their label at the same time."""
+SPARE = CAPACITY // 4
+"""So many wait in any case, before a passing burst is taken for a busy shop."""
+FLOOD = 10
+"""A pace that would fill the ledger so many times over is no passing burst."""
+BOOST = {"add_to_cart": 16, "add_to_wishlist": 16}
+"""Carts and wishes are rarer and tell more: so many times likelier to be in the sample."""
+
+
+class Sampling:
+    """The sample, chosen by customer and product: a click and its order are in it together."""
+
+    __slots__ = ("_at", "_first", "_total", "_window", "share")
+
+    def __init__(self, window: int, state: bytes | None = None) -> None:
+        """Begin, or go on.
+
+        Args:
+            window: How long a click may wait, ms.
+            state: What `state` wrote.
+        """
+        self._window = window
+        total, at, first = orjson.loads(state) if state else (0.0, 0, 0)
+        self._total: float = total
+        self._at: int = at
+        self._first: int = first
+        self.share = 1.0
+
+    def click(self, time: int, waiting: int) -> None:
+        """Take note of a click, and of how many wait at this time."""
+        self._total, self._at = fold(self._total, self._at, 1.0, time, Millis(HOUR))
+        self._first = min(self._first or time, time)
+        age = min(max(self._at - self._first, MINUTE), HOUR)
+        expected = self._total / age * self._window
+        share = 1.0
+        if waiting > SPARE or expected > FLOOD * CAPACITY:
+            while share * expected > CAPACITY:
+                share /= 2
+        self.share = share
+
+    def keeps(self, kind: str, customer: str, product: str) -> float:
+        """Weight of such a click among those that are kept, or 0 if it is not kept.
+
+        A view counts 1; what is likelier to be kept counts less.
+        """
+        share = min(1.0, self.share * BOOST.get(kind, 1))
+        if share < 1.0 and crc32(f"{customer} {product}".encode()) >= share * 2**32:
+            return 0.0
+        return self.share / share
+
+    def state(self) -> bytes:
+        """Plain bytes to go on from."""
+        return orjson.dumps([self._total, self._at, self._first])

@@ -1,0 +1,1 @@
+"""Redis at arm's length: documents, clients, checkpoints, and the reader for others."""

@@ -1,0 +1,183 @@
+"""A recorded log through the very shards that run live: no Kafka, no Redis, no waiting."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import orjson
+
+from stream.customers.pseudonyms import Pseudonyms
+from stream.customers.shard import CustomersPlan, CustomersShard
+from stream.events.types import KEYS
+from stream.learner.shard import LearnerPlan, LearnerShard
+from stream.partitions import home
+from stream.products.serving import Serving
+from stream.products.shard import ProductsPlan, ProductsShard
+from stream.settings import Settings
+from stream.shards import Batch, Changes, Drop, Memory, Put, Rank, Say, Shard, Unrank
+from stream.units import Millis
+
+RUN = 1_000
+"""Records that go through the stages together."""
+LIMIT = 2_000
+
+
+class Recorded(NamedTuple):
+    """One record of a log."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Replay:
+    """All shards of all stages in one process, fed by hand.
+
+    Attributes:
+        documents: What would be in Redis: JSON by key.
+        rankings: What would be in Redis: scores by member by key.
+        refused: Records that were refused, by reason.
+    """
+
+    def __init__(self, settings: Settings, secret: str) -> None:
+        """Begin with nothing known."""
+        self._partitions = settings.partitions
+        memory = Memory(birth="replay")
+        names = Pseudonyms(secret.encode())
+        customers = CustomersPlan(settings.partitions, names, settings.ahead, settings.rows)
+        products = ProductsPlan(
+            settings.partitions,
+            settings.ahead,
+            settings.bucket,
+            settings.wait,
+            settings.window,
+            settings.rows,
+        )
+        self.customers = [CustomersShard(p, customers, memory) for p in range(settings.partitions)]
+        self.products = [ProductsShard(p, products, memory) for p in range(settings.partitions)]
+        self.learner = LearnerShard(0, LearnerPlan(settings.bucket, settings.rows), memory)
+        self._serving = Serving()
+        self._offsets: dict[tuple[str, int], int] = defaultdict(int)
+        self._stored: dict[tuple[str, int], dict[str, bytes]] = defaultdict(dict)
+        self._pending: dict[tuple[str, int], list[Recorded]] = defaultdict(list)
+        self._held = 0
+        self.documents: dict[str, bytes] = {}
+        self.rankings: dict[str, dict[str, float]] = defaultdict(dict)
+        self.refused: dict[str, int] = defaultdict(int)
+
+    def feed(
+        self, topic: str, value: Mapping[str, object], *, kafka_time: Millis | None = None
+    ) -> None:
+        """Add one event. Those of one topic come in the order in which they were recorded."""
+        key = str(value[KEYS[topic]])  # type: ignore[index]
+        raw = orjson.dumps(value)
+        where = (topic, home(key, self._partitions))
+        record = Recorded(self._offsets[where], kafka_time or Millis(1 << 52), key.encode(), raw)
+        self._offsets[where] += 1
+        self._pending[where].append(record)
+        self._held += 1
+        if self._held >= RUN:
+            self.run()
+
+    def run(self) -> None:
+        """Let everything that was fed go through all stages."""
+        pending, self._pending, self._held = self._pending, defaultdict(list), 0
+        for (topic, partition), records in sorted(pending.items()):
+            shards = self.products if topic == "catalog" else self.customers
+            shards[partition].offer(Batch(topic, partition, records, records[-1].offset + 1), None)
+        for customers in self.customers:
+            self._work(customers)
+        for products in self.products:
+            self._work(products)
+        self._work(self.learner)
+        if self.learner.serving().version != self._serving.version:
+            self._serving = self.learner.serving()
+            for products in self.products:
+                products.serve(self._serving)
+
+    def finish(self) -> None:
+        """Let everything go through, and publish what is known at the end of the log."""
+        self.run()
+        self.run()
+        shards: list[Shard] = [*self.customers, *self.products]
+        for shard in shards:
+            while self._work(shard):
+                pass
+
+    def _work(self, shard: Shard) -> bool:
+        """Do all that a shard has to do; say whether anything came of it."""
+        rows = self._stored[shard.stage, shard.partition]
+        while (missing := shard.due(LIMIT)) is not None:
+            shard.fold({id_: rows.get(id_) for id_ in missing})
+        changes = shard.changes()
+        if changes is None:
+            return False
+        for id_, raw in changes.rows.items():
+            if raw is not None:
+                rows[id_] = raw
+        self._publish(changes)
+        self._deliver(changes)
+        return True
+
+    def _deliver(self, changes: Changes) -> None:
+        runs: dict[tuple[str, int], deque[Recorded]] = defaultdict(deque)
+        for letter in changes.letters:
+            if letter.topic == "dead-letters":
+                self.refused[dict(letter.headers)["reason"].decode()] += 1
+            elif letter.topic != "scores":
+                where = (letter.topic, letter.partition or 0)
+                runs[where].append(Recorded(self._offsets[where], 0, letter.key, letter.value))
+                self._offsets[where] += 1
+        for (topic, partition), records in runs.items():
+            shard: Shard
+            match topic:
+                case "activity":
+                    shard = self.products[partition]
+                case "examples":
+                    shard = self.learner
+                case _:
+                    shard = self.customers[partition]
+            shard.offer(Batch(topic, partition, list(records), records[-1].offset + 1), None)
+
+    def _publish(self, changes: Changes) -> None:
+        for publication in changes.published:
+            match publication:
+                case Put(key, value):
+                    self.documents[key] = value
+                case Drop(key):
+                    self.documents.pop(key, None)
+                case Rank(key, scores, most):
+                    ranking = self.rankings[key]
+                    ranking.update(scores)
+                    if most is not None and len(ranking) > most:
+                        best = sorted(ranking.items(), key=lambda pair: (pair[1], pair[0]))[-most:]
+                        self.rankings[key] = dict(best)
+                case Unrank(key, members):
+                    for member in members:
+                        self.rankings[key].pop(member, None)
+                case Say():
+                    pass
+
+    def totals(self) -> dict[str, int]:
+        """Evidence over all products."""
+        totals: dict[str, int] = defaultdict(int)
+        for key, raw in self.documents.items():
+            if key.startswith("score:"):
+                for kind, total in orjson.loads(raw)["evidence"].items():
+                    totals[kind] += total
+        return dict(totals)
+
+    def top(self, n: int) -> list[tuple[str, float]]:
+        """The products with the highest scores."""
+        ranking = self.rankings["top:products"]
+        return sorted(ranking.items(), key=lambda pair: (-pair[1], pair[0]))[:n]
+
+
+def counts(shards: Iterable[CustomersShard | ProductsShard | LearnerShard]) -> dict[str, int]:
+    """What shards have counted, added up."""
+    total: dict[str, int] = defaultdict(int)
+    for shard in shards:
+        for name, count in shard.counts.items():
+            total[name] += count
+    return dict(total)

@@ -1,0 +1,71 @@
+"""The rows of a shard that are in memory: the active ones, bounded; changed ones never leave."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Generic, TypeVar
+
+R = TypeVar("R")
+
+
+class Rows(Generic[R]):
+    """Rows by id, fetched when needed, forgotten when long unused.
+
+    Attributes:
+        changed: Ids of rows that differ from the checkpoint, in order of change.
+    """
+
+    def __init__(self, most: int, decode: Callable[[str, bytes | None], R]) -> None:
+        """Make it empty.
+
+        Args:
+            most: Rows kept when all are stored.
+            decode: Makes a row of what is stored, or a new one of None.
+        """
+        self._most = most
+        self._decode = decode
+        self._rows: OrderedDict[str, R] = OrderedDict()
+        self.changed: dict[str, None] = {}
+
+    def missing(self, ids: Iterable[str]) -> list[str]:
+        """Name those that would have to be fetched; keep the others from being forgotten."""
+        rows = self._rows
+        lacking = []
+        for id_ in ids:
+            if id_ in rows:
+                rows.move_to_end(id_)
+            else:
+                lacking.append(id_)
+        return lacking
+
+    def add(self, found: Mapping[str, bytes | None]) -> None:
+        """Take fetched rows in."""
+        for id_, raw in found.items():
+            self._rows[id_] = self._decode(id_, raw)
+
+    def __getitem__(self, id_: str) -> R:
+        return self._rows[id_]
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def change(self, id_: str) -> R:
+        """The row, marked as changed."""
+        self.changed[id_] = None
+        return self._rows[id_]
+
+    def stored(self, needed: Collection[str] = ()) -> None:
+        """All changes are about to be written: forget the rows that were not used for longest.
+
+        What has just changed stays until the next call. It is being written, and would be read
+        back as it was before.
+
+        Args:
+            needed: Ids that must stay, because work has been planned with them.
+        """
+        written, self.changed = self.changed, {}
+        for id_ in list(self._rows)[: max(0, len(self._rows) - self._most)]:
+            if id_ not in needed and id_ not in written:
+                del self._rows[id_]

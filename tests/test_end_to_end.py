@@ -1,0 +1,341 @@
+"""Exactly once, on a real Kafka and a real Redis, with workers as the processes that they are."""
+
+import asyncio
+import csv
+import gzip
+import random
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, get_args
+
+import orjson
+import pytest
+from running import PARTITIONS, SECRET, Sent, Shop, Worker, evidence
+
+from stream.customers.pseudonyms import Pseudonyms
+from stream.embedded import Servers, embedded_servers
+from stream.events.decode import Reason
+from stream.events.types import MAX_ITEMS, MAX_RECORD
+from stream.partitions import home
+from stream.units import HOUR, SECOND
+
+BEGIN = 1_760_000_000_000
+LOG = Path("../shared/data/rees46_2019-10-01_first_2h50.csv.gz")
+PROMPT = 10.0
+"""Seconds that a worker has to end, as whoever runs it will not wait much longer."""
+
+
+def shoppers(number: int, tag: str = "", seed: int = 1) -> list[Sent]:
+    """Invent a day of a shop, in the order of time.
+
+    Args:
+        number: How many events.
+        tag: In front of every id, to tell one test's events from another's.
+        seed: Of the dice.
+    """
+    dice = random.Random(seed)  # noqa: S311 (no secrets are made of it)
+    time = BEGIN
+    events = []
+    for n in range(number):
+        time += dice.randrange(200)
+        event: dict[str, Any] = {
+            "event_id": f"{tag}{seed}-{n}",
+            "time": time,
+            "user_id": f"{tag}user-{dice.randrange(300)}",
+        }
+        product = f"{tag}product-{dice.randrange(200)}"
+        if dice.random() < 0.05:
+            items = [
+                {"product_id": product, "quantity": dice.randrange(1, 4), "price": 9.5},
+                {"product_id": f"{tag}gift", "quantity": 1, "price": 1, "category": "gifts"},
+            ]
+            event |= {"type": "purchase", "order_id": f"{tag}{seed}-{n}", "items": items}
+            events.append(Sent("orders", event))
+        else:
+            kinds = ["view_item"] * 8 + ["add_to_cart", "add_to_wishlist"]
+            event |= {"type": dice.choice(kinds), "product_id": product, "category": "mugs"}
+            events.append(Sent("clicks", event))
+    return events
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    """A shop whose Kafka and Redis may be killed."""
+    with embedded_servers(tmp_path) as servers:
+        shop = Shop(servers, tmp_path)
+        await shop.open()
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """A Kafka and a Redis that live on. Events of one test must differ from another's by a tag."""
+    with embedded_servers(tmp_path_factory.mktemp("calm")) as servers:
+        yield servers
+
+
+async def see(shop: Shop, events: list[Sent], tag: str = "") -> None:
+    """Wait until everything is read, and compare what was counted with what was sent."""
+    expected = evidence(events)
+    shop.happens(lambda: shop.totals(tag) == expected)
+    await shop.settle()
+    assert shop.totals(tag) == expected
+
+
+async def test_workers_that_are_killed_or_frozen_lose_and_repeat_nothing(shop: Shop) -> None:
+    """Whatever a worker was doing when it ended, its events are counted once by the others.
+
+    One that was frozen past its session does not know that its partitions have other owners now.
+    What it had begun is refused.
+    """
+    events = shoppers(9_000)
+    with shop.worker() as one, shop.worker() as other:
+        await shop.send(events[:3_000])
+        assert shop.happens(lambda: shop.reached(500))
+        one.kill()
+        await shop.send(events[3_000:5_000])
+        one.start()
+        await see(shop, events[:5_000])
+
+        await shop.send(events[5_000:7_000])
+        one.freeze()
+        await shop.send(events[7_000:])
+        assert shop.happens(lambda: shop.totals() == evidence(events)), other.said
+        one.wake()
+        assert one.alive
+        await see(shop, events)
+        assert [worker.end()[0] for worker in (one, other)] == [0, 0]
+
+
+async def test_neighbours_that_are_killed_are_waited_for(shop: Shop) -> None:
+    """Kafka and Redis may crash and come back: workers wait, say so once, and count everything."""
+    events = shoppers(6_000)
+    kafka, redis = shop.servers.kafka, shop.servers.redis
+    with shop.worker() as one, shop.worker() as other:
+        await shop.send(events[:2_000])
+        assert shop.happens(lambda: shop.reached(500))
+        redis.kill()
+        await shop.send(events[2_000:4_000])
+        assert shop.happens(lambda: "Redis does not answer" in one.said + other.said)
+        redis.start()
+        await see(shop, events[:4_000])
+
+        await shop.send(events[4_000:5_000])
+        kafka.kill()
+        assert shop.happens(lambda: "Kafka does not answer" in one.said + other.said)
+        kafka.start()
+        await shop.send(events[5_000:])
+        await see(shop, events)
+        for worker in (one, other):
+            assert worker.alive
+            assert len(worker.said.splitlines()) < 60, worker.said
+
+
+async def test_a_worker_that_is_asked_to_end_does(shop: Shop) -> None:
+    """SIGTERM ends it with 0 and soon: at its start, at work, and while a neighbour is down."""
+    events = shoppers(2_000)
+
+    def ends(worker: Worker) -> bool:
+        code, seconds = worker.end()
+        assert (code, seconds < PROMPT) == (0, True), (code, seconds, worker.said)
+        return True
+
+    await shop.send(events)
+    with shop.worker() as worker:
+        assert shop.happens(worker.has_begun)
+        assert ends(worker)
+
+        for moment in (0, 0.4, 0.8, 1.2):
+            worker.start()
+            assert shop.happens(worker.listens)
+            await asyncio.sleep(moment)
+            assert ends(worker)
+
+        worker.start()
+        assert shop.happens(lambda: shop.reached(1))
+        shop.servers.redis.kill()
+        assert shop.happens(lambda: "Redis does not answer" in worker.said)
+        assert ends(worker)
+
+        worker.start()
+        assert shop.happens(lambda: worker.said.count("Redis does not answer") == 2)
+        assert ends(worker)
+        shop.servers.redis.start()
+
+        worker.start()
+        assert shop.happens(lambda: shop.totals() == evidence(events))
+        shop.servers.kafka.kill()
+        assert shop.happens(lambda: "Kafka does not answer" in worker.said)
+        assert ends(worker)
+
+        worker.start()
+        assert shop.happens(lambda: worker.said.count("Kafka does not answer") == 2)
+        assert ends(worker)
+
+
+def refused() -> dict[str, list[bytes]]:
+    """Records that must be refused, by reason."""
+    click = {"event_id": "bad", "type": "view_item", "time": BEGIN, "user_id": "u"}
+    click |= {"product_id": "bad product"}
+    item = {"product_id": "bad product", "quantity": 1, "price": 1}
+    order = {"event_id": "bad", "type": "purchase", "time": BEGIN, "user_id": "u"}
+    order |= {"order_id": "bad", "items": [item]}
+    far = BEGIN + 20 * 365 * 24 * HOUR
+    changed: dict[str, list[dict[str, Any]]] = {
+        "wrong_shape": [{"event_id": "bad"}, click | {"user_id": [1]}],
+        "unknown_type": [click | {"type": "stared_at"}, order | {"type": "purchse"}],
+        "unreadable_time": [click | {"time": "yesterday"}, click | {"time": "2025-10-01"}],
+        "seconds_for_milliseconds": [click | {"time": BEGIN // SECOND}],
+        "too_far_ahead": [click | {"time": far}],
+        "bad_number": [click | {"price": -1}],
+        "bad_quantity": [order | {"items": [item | {"quantity": 0}]}],
+        "bad_id": [click | {"user_id": ""}, click | {"product_id": "x" * 300}],
+        "record_too_large": [click | {"padding": "x" * MAX_RECORD}],
+        "too_many_items": [order | {"items": [item] * (MAX_ITEMS + 1)}],
+    }
+    records = {reason: [orjson.dumps(e) for e in events] for reason, events in changed.items()}
+    records["not_json"] = [b"\xff\xfe\x00", b"{", b"[]]", b'{"a":1},{"b":2}', b" "]
+    return records
+
+
+async def test_what_is_refused_goes_to_the_dead_letters_as_it_came(
+    calm: Servers, tmp_path: Path
+) -> None:
+    """One bad record spoils no other: it is set aside with the reason, and work goes on."""
+    shop = Shop(calm, tmp_path, "refusing:")
+    await shop.open()
+    bad = refused()
+    assert set(bad) == set(get_args(Reason))
+    events: list[Sent] = shoppers(600, "refusing ")
+    good = list(events)
+    dice = random.Random(1)  # noqa: S311
+    for raw in (raw for raws in bad.values() for raw in raws):
+        topic = "orders" if b'"items"' in raw else "clicks"
+        events.insert(dice.randrange(len(events)), Sent(topic, raw, b"\x00any key\xff"))
+    events.append(Sent("catalog", b"no product", None))
+
+    with shop.worker() as worker:
+        await shop.send(events, placed=lambda _, user: home(user, PARTITIONS))
+        await see(shop, good, "refusing ")
+        assert worker.alive
+        letters = await shop.read("dead-letters")
+    sources = {
+        (topic, record.partition, record.offset): record
+        for topic in ("clicks", "orders", "catalog")
+        for record in await shop.read(topic)
+    }
+    said = Counter[str]()
+    for letter in letters:
+        headers = {name: raw.decode() for name, raw in letter.headers}
+        source = sources[headers["topic"], int(headers["partition"]), int(headers["offset"])]
+        assert (letter.value, letter.key) == (source.value, source.key)
+        assert headers["detail"]
+        said[headers["reason"]] += 1
+    expected = Counter({reason: len(raws) for reason, raws in bad.items()})
+    assert said == expected + Counter(not_json=1)
+
+
+async def test_strays_are_counted_once_where_they_belong(calm: Servers, tmp_path: Path) -> None:
+    """Producers may key by CRC32, as librdkafka does, or not at all: a customer stays one."""
+    shop = Shop(calm, tmp_path, "straying:")
+    await shop.open()
+    events = shoppers(3_000, "stray ")
+    users = sorted({str(event.value["user_id"]) for event in events if type(event.value) is dict})
+    last = [
+        Sent(
+            "orders",
+            {
+                "event_id": f"last {user}",
+                "type": "purchase",
+                "time": BEGIN + 24 * HOUR,
+                "order_id": f"last {user}",
+                "user_id": user,
+                "items": [{"product_id": "stray gift", "quantity": 1, "price": 1}],
+            },
+        )
+        for user in users
+    ]
+    dice = random.Random(2)  # noqa: S311
+
+    def anywhere(topic: str, user: str) -> int:
+        if topic == "orders":
+            return dice.randrange(PARTITIONS)
+        return zlib.crc32(user.encode()) % PARTITIONS
+
+    with shop.worker(), shop.worker():
+        await shop.send(events, placed=anywhere)
+        await see(shop, events, "stray ")
+        await shop.send(last, placed=anywhere)
+        await see(shop, events + last, "stray ")
+    assert shop.counts()["strays"] > 1_000
+
+    pseudonyms = Pseudonyms(SECRET.encode())
+    documents = shop.documents("customer:*")
+    expected: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
+    for event in (e.value for e in events + last if type(e.value) is dict):
+        known = expected[event["user_id"]]
+        lines = event.get("items", ())
+        known[0] += not lines
+        known[1] += bool(lines)
+        known[2] += sum(line["quantity"] * line["price"] for line in lines)
+    for user, (clicks, orders, spend) in expected.items():
+        document = documents[f"customer:{pseudonyms.of(user)}"]
+        found = (document["events"], document["frequency"], document["spend"])
+        assert found == (clicks, orders, round(spend, 2))
+
+
+async def test_it_does_not_matter_which_topic_is_written_first(
+    calm: Servers, tmp_path: Path
+) -> None:
+    """All orders of a day first, then all its clicks: the totals are those of the day."""
+    shop = Shop(calm, tmp_path, "late:")
+    await shop.open()
+    events = shoppers(3_000, "late ")
+    await shop.send(sorted(events, key=lambda event: event.topic != "orders"))
+
+    with shop.worker():
+        await see(shop, events, "late ")
+
+
+@pytest.mark.skipif(not LOG.exists(), reason=f"{LOG} is not here")
+async def test_a_recorded_shop_is_counted_once_though_workers_die(shop: Shop) -> None:
+    """REES46's log has rows that are there twice; they are one event, as their ids say."""
+    events = recorded()
+    distinct = {orjson.dumps(event.value): event for event in events}
+    assert len(distinct) < len(events)
+
+    with shop.worker() as one, shop.worker() as other:
+        await shop.send(events)
+        assert shop.happens(lambda: shop.reached(1_000))
+        one.kill()
+        one.start()
+        assert shop.happens(lambda: shop.reached(9_000))
+        other.kill()
+        other.start()
+        expected = evidence(distinct.values())
+        assert shop.happens(lambda: shop.totals() == expected)
+        await shop.settle()
+        assert shop.totals() == expected
+    assert expected == Counter(views=17_051, carts=164, orders=214, units=214)
+
+
+def recorded() -> list[Sent]:
+    """The log of a large shop, its ids made of the content of each row."""
+    events = []
+    with gzip.open(LOG, "rt") as log:
+        for row in csv.DictReader(log):
+            name = blake2b(repr(tuple(row.values())).encode(), digest_size=8).hexdigest()
+            category = row["category_code"] or row["category_id"]
+            event = {"event_id": name, "time": row["event_time"], "user_id": row["user_id"]}
+            what = {"product_id": row["product_id"], "price": float(row["price"])}
+            if row["event_type"] == "purchase":
+                lines = [what | {"quantity": 1, "category": category}]
+                order = event | {"type": "purchase", "order_id": name, "items": lines}
+                events.append(Sent("orders", order))
+            else:
+                kind = {"view": "view_item", "cart": "add_to_cart"}[row["event_type"]]
+                events.append(Sent("clicks", event | what | {"type": kind, "category": category}))
+    return events
