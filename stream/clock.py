@@ -55,9 +55,11 @@ class Clock:
 
     __slots__ = ("_heard", "_marks", "_now", "watermark")
 
-    def __init__(self, watermark: int = 0) -> None:
+    def __init__(self, state: bytes | None = None) -> None:
+        """Begin, or go on from what `state` wrote."""
+        watermark, marks = orjson.loads(state) if state else (0, {})
         self.watermark = Millis(watermark)
-        self._marks: dict[str, int] = {}
+        self._marks: dict[str, int] = marks
         self._heard: dict[str, int] = {}
         self._now: int | None = None
 
@@ -75,7 +77,12 @@ class Clock:
     def _advance(self, now: int | None) -> None:
         marks = self._marks
         if now is not None:
-            marks = {s: m for s, m in marks.items() if now - self._heard.get(s, now) < PATIENCE}
+            # A source known from before a restart is waited for, too.
+            marks = {
+                source: mark
+                for source, mark in marks.items()
+                if now - self._heard.setdefault(source, now) < PATIENCE
+            }
         if marks:
             self.watermark = Millis(max(self.watermark, min(marks.values())))
         elif now is not None and self._now is not None and self.watermark:
@@ -84,9 +91,4 @@ class Clock:
 
     def state(self) -> bytes:
         """Plain bytes to rebuild it from."""
-        return orjson.dumps(self.watermark)
-
-
-def watermark_of(state: bytes | None) -> int:
-    """Read what `Clock.state` wrote."""
-    return int(orjson.loads(state)) if state else 0
+        return orjson.dumps([self.watermark, self._marks])

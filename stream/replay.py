@@ -45,7 +45,9 @@ class Replay:
         self._partitions = settings.partitions
         memory = Memory(birth="replay")
         names = Pseudonyms(secret.encode())
-        customers = CustomersPlan(settings.partitions, names, settings.ahead, settings.rows)
+        customers = CustomersPlan(
+            settings.partitions, names, settings.ahead, settings.rows, settings.window
+        )
         products = ProductsPlan(
             settings.partitions,
             settings.ahead,

@@ -2,9 +2,29 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from stream.errors import Misconfigured
 
 R = TypeVar("R")
+
+
+def stored_values(raw: bytes, version: int) -> list[Any]:
+    """Read the values of a row that was written with its format's version in front.
+
+    Raises:
+        Misconfigured: Another release wrote it in another format.
+    """
+    values: list[Any]
+    found, *values = orjson.loads(raw)
+    if found != version:
+        raise Misconfigured(
+            f"Redis holds rows of format {found}, this release reads format {version}. Run the "
+            "release that wrote them, or count anew from Kafka with another STREAM_PREFIX."
+        )
+    return values
 
 
 class Rows(Generic[R]):

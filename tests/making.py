@@ -91,7 +91,7 @@ class World:
         self.documents: dict[str, bytes] = {}
         self.history: list[Put] = []
         self.rankings: dict[str, dict[str, float]] = defaultdict(dict)
-        self._customers = CustomersPlan(partitions, NAMES, 0, rows)
+        self._customers = CustomersPlan(partitions, NAMES, 0, rows, DAY)
         self._products = ProductsPlan(partitions, 0, HOUR, HOUR, DAY, rows)
         self._read: dict[tuple[Name, str], int] = {}
         self._flying: dict[Name, Changes] = {}

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from making import BEGIN
 
-from stream.clock import PATIENCE, Clock, Frontier, watermark_of
+from stream.clock import PATIENCE, Clock, Frontier
 from stream.units import DAY, HOUR, SECOND, Millis
 
 seen = st.lists(st.tuples(st.integers(1, 1_000), st.sampled_from("abcdefg")), max_size=40)
@@ -105,7 +105,7 @@ def test_nothing_goes_on_before_the_first_event() -> None:
 
 def test_a_wall_clock_that_is_set_back_stops_time() -> None:
     """It does not turn it round."""
-    clock = Clock(BEGIN)
+    clock = Clock(b"[%d,{}]" % BEGIN)
     clock.tick(Millis(NOW))
     clock.tick(Millis(NOW - HOUR))
     assert clock.watermark == BEGIN
@@ -117,7 +117,19 @@ def test_a_restart_keeps_the_watermark_and_not_the_pause() -> None:
     """The hours for which nothing ran do not count as time that went on."""
     clock = Clock()
     clock.hear("a", BEGIN, Millis(NOW))
-    again = Clock(watermark_of(clock.state()))
+    again = Clock(clock.state())
     again.tick(Millis(NOW + DAY))
     assert again.watermark == BEGIN
-    assert watermark_of(None) == 0
+
+
+def test_a_source_from_before_a_restart_is_waited_for() -> None:
+    """The first sender that is heard again does not push time past a slower one."""
+    clock = Clock()
+    clock.hear("a", BEGIN + HOUR, Millis(NOW))
+    clock.hear("b", BEGIN, Millis(NOW))
+    again = Clock(clock.state())
+    again.hear("a", BEGIN + 2 * HOUR, Millis(NOW + DAY))
+    assert again.watermark == BEGIN
+    again.tick(Millis(NOW + DAY + PATIENCE))
+    again.hear("a", BEGIN + 2 * HOUR, Millis(NOW + DAY + PATIENCE))
+    assert again.watermark == BEGIN + 2 * HOUR

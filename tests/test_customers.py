@@ -70,6 +70,21 @@ def test_strays_are_counted_once_where_they_belong(
     assert world.evidence() == counted(events)
 
 
+def test_letters_that_come_again_count_once() -> None:
+    """Also when the receiver has crashed since it took them the first time."""
+    world = World(3)
+    for n in range(9):
+        world.produce(click(f"e{n}", BEGIN + n, user_id=f"u{n}", product_id=f"p{n % 4}"), n % 3)
+    world.settle()
+    before = world.evidence()
+    sent = sum(map(len, world.kafka.values()))
+    for name in reversed(world.names):
+        world.wake(name)
+    assert sum(map(len, world.kafka.values())) > sent
+    world.settle()
+    assert world.evidence() == before
+
+
 def test_rows_that_are_being_written_are_not_read_back_as_they_were() -> None:
     """While a checkpoint is on its way its rows stay in memory, however small that is."""
     world = World(1, rows=0)
@@ -300,7 +315,7 @@ def test_an_erasure_that_comes_twice_erases_once() -> None:
 
 def make_shard(memory: Memory | None = None, partitions: int = 1) -> CustomersShard:
     """A customers shard by itself."""
-    return CustomersShard(0, CustomersPlan(partitions, NAMES, 0, 1_000), memory or Memory())
+    return CustomersShard(0, CustomersPlan(partitions, NAMES, 0, 1_000, DAY), memory or Memory())
 
 
 def test_user_ids_do_not_leave_the_stage() -> None:
@@ -380,7 +395,7 @@ def test_messages_from_before_redis_was_lost_are_void() -> None:
     assert stray is not None
     message = orjson.loads(stray)
     message[1] = "another birth"
-    shard = CustomersShard(home("u", 4), CustomersPlan(4, NAMES, 0, 10), Memory(birth="birth"))
+    shard = CustomersShard(home("u", 4), CustomersPlan(4, NAMES, 0, 10, DAY), Memory(birth="birth"))
     folded(shard, Batch("strays", home("u", 4), recorded([orjson.dumps(message)]), 1))
     assert shard.counts["clicks"] == 0
     folded(shard, Batch("strays", home("u", 4), recorded([stray], 1), 2))

@@ -19,7 +19,6 @@ from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Servers, embedded_servers
 from stream.events.decode import Reason
 from stream.events.types import MAX_ITEMS, MAX_RECORD
-from stream.partitions import home
 from stream.units import HOUR, SECOND
 
 BEGIN = 1_760_000_000_000
@@ -215,10 +214,10 @@ async def test_what_is_refused_goes_to_the_dead_letters_as_it_came(
     for raw in (raw for raws in bad.values() for raw in raws):
         topic = "orders" if b'"items"' in raw else "clicks"
         events.insert(dice.randrange(len(events)), Sent(topic, raw, b"\x00any key\xff"))
-    events.append(Sent("catalog", b"no product", None))
+    events.append(Sent("catalog", b"no product", b"p"))
 
     with shop.worker() as worker:
-        await shop.send(events, placed=lambda _, user: home(user, PARTITIONS))
+        await shop.send(events)
         await see(shop, good, "refusing ")
         assert worker.alive
         letters = await shop.read("dead-letters")

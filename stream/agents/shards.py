@@ -34,7 +34,7 @@ def shard_maker(stage: Stage, settings: Settings, partitions: int) -> MakeShard:
                     "Set STREAM_SECRET: user ids are stored under names that are made with it."
                 )
             names = Pseudonyms(settings.secret.get_secret_value().encode())
-            customers = CustomersPlan(partitions, names, settings.ahead, rows)
+            customers = CustomersPlan(partitions, names, settings.ahead, rows, settings.window)
             return lambda p, opened: CustomersShard(
                 p, customers, _fitting(opened, partitions).memory
             )

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import faust
@@ -163,6 +165,8 @@ class StageRun:
             f"{settings.prefix}stream-{self.stage}",
             broker=[URL(f"kafka://{host.strip()}") for host in settings.kafka.split(",")],
             autodiscover=False,
+            datadir=Path(gettempdir())
+            / "stream-faust",  # Faust insists on one; nothing is kept there
             broker_commit_interval=2.0,
             broker_max_poll_records=1_000,
             broker_session_timeout=settings.kafka_session / 1000,

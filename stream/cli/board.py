@@ -61,16 +61,24 @@ def board(scene: Scene, seconds: float, console: Console) -> RenderableType:
         f"{scene.events:,} events",
         f"{scene.rate:,.0f} a second",
         f"{scene.behind:,} not counted yet",
-        f"{left:.0f} s left",
+        f"{left:.0f} s left" if left else "finishing",
     )
-    return Group(head, "", ranking(scene.look, wide=console.width >= WIDE), "", models(scene.look))
+    return Group(head, "", ranking(scene.look, width=_width(console)), "", models(scene.look))
 
 
-def ranking(look: Look, *, wide: bool, truth: Truth | None = None) -> Table | Text:
-    """Draw the highest scores, beside the truth if it is given."""
+def ranking(look: Look, *, width: int | None, truth: Truth | None = None) -> Table | Text:
+    """Draw the highest scores.
+
+    Args:
+        look: What the worker has published.
+        width: Columns of the terminal, to cut reasons to; None cuts nothing.
+        truth: Shown beside the scores if it is given.
+    """
     if not look.top:
         return Text("No scores yet.", style="dim")
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    wide = width is None or width >= WIDE
+    # All columns keep their width but the last one, which gets the rest.
+    table = Table(box=None, header_style="bold", pad_edge=False, expand=width is not None)
     table.add_column("#", justify="right")
     table.add_column("product", no_wrap=True)
     if wide:
@@ -80,7 +88,7 @@ def ranking(look: Look, *, wide: bool, truth: Truth | None = None) -> Table | Te
     table.add_column("units next day", no_wrap=True)
     if truth is not None:
         table.add_column("in truth", no_wrap=True)
-    table.add_column("main reason", no_wrap=True, overflow="ellipsis")
+    table.add_column("main reason", no_wrap=True, ratio=None if width is None else 1)
     for rank, (product, score) in enumerate(look.top, 1):
         document = (look.documents or {}).get(product)
         cells: list[str | Text] = [str(rank), clean(product)]
@@ -106,7 +114,7 @@ def models(look: Look) -> Table:
 def ending(outcome: Outcome, console: Console) -> Iterator[RenderableType]:
     """Say at the end what was seen, and whether it was right."""
     scene, verdict = outcome.scene, outcome.verdict
-    yield ranking(scene.look, wide=console.width >= WIDE, truth=outcome.truth)
+    yield ranking(scene.look, width=_width(console), truth=outcome.truth)
     yield ""
     yield models(scene.look)
     yield ""
@@ -131,14 +139,16 @@ def found(verdict: Verdict) -> Iterator[str]:
 
 def sums(outcome: Outcome) -> Iterator[str]:
     """Compare what was counted with what was sent."""
-    verdict, look = outcome.verdict, outcome.scene.look
+    scene, verdict, look = outcome.scene, outcome.verdict, outcome.scene.look
     sent = ", ".join(f"{verdict.produced[kind]:,} {NOUNS[kind]}" for kind in KINDS)
     yield f"Sent, less refunds: {sent}."
     if verdict.exact:
-        yield f"Counted: the same, {outcome.scene.events:,} events, each counted once."
+        yield f"Counted: the same, {scene.events:,} events, each counted once."
     else:
         had = ", ".join(f"{verdict.counted[kind]:,} {NOUNS[kind]}" for kind in KINDS)
         yield f"Counted: {had}. That is not the same."
+    if outcome.truth is None and not outcome.ended:
+        yield f"The log was not played to its end, but up to {date(scene.reached)}."
     if outcome.repeated:
         again = counted(outcome.repeated, "event was", "events were")
         yield f"{again} sent again under a known id, and not counted again."
@@ -146,6 +156,10 @@ def sums(outcome: Outcome) -> Iterator[str]:
         yield f"{counted(look.refused, 'event was', 'events were')} refused."
     if outcome.waited >= 1:
         yield f"For {outcome.waited:.0f} s nothing was sent, because the worker was behind."
+
+
+def _width(console: Console) -> int | None:
+    return console.width if console.is_terminal else None
 
 
 def _daily(metrics: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -179,7 +193,7 @@ def _forecaster(report: Mapping[str, Any] | None) -> str:
 
 def _units(document: Score | None) -> str:
     units = document.demand.get(DAY) if document else None
-    return f"{number(units.p50)} ({number(units.p10)} to {number(units.p90)})" if units else ""
+    return f"{number(units.p50)} ({number(units.p10)}-{number(units.p90)})" if units else ""
 
 
 def _reason(document: Score | None) -> str:

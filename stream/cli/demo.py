@@ -201,6 +201,7 @@ def report(outcome: Outcome, played: Source) -> dict[str, Any]:
         "repeated": outcome.repeated,
         "refused": scene.look.refused,
         "left_out": played.left_out,
+        "ended": outcome.ended,
         "waited": round(outcome.waited, 1),
         "produced": dict(verdict.produced),
         "counted": dict(verdict.counted),

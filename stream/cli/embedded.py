@@ -38,7 +38,7 @@ def embedded(folder: Path | None, kafka_port: int, redis_port: int, *, as_json: 
     \b
     Example: keep the data, then start a worker in another terminal
       stream embedded --folder .stream
-      STREAM_SECRET=change-me stream worker
+      STREAM_SECRET=a-secret-of-16-letters-or-more stream worker
     """  # noqa: D301 (click's mark for text that is not to be wrapped)
     progress = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     signal.signal(signal.SIGINT, _end)

@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 
 from stream.fading import fade, fold
+from stream.rows import stored_values
 from stream.units import DAY, MINUTE, Millis
 
 VERSION = 1
+"""Of the stored form; whoever changes `STORED` raises it."""
 INTEREST = Millis(30 * DAY)
 """Half-life of a customer's interest in a category."""
 SESSION_GAP = 30 * MINUTE
@@ -168,6 +170,6 @@ class CustomerRow:
         """Read what `encode` wrote, or begin a new row."""
         row = cls()
         if raw is not None:
-            for name, value in zip(STORED, orjson.loads(raw)[1:], strict=True):
+            for name, value in zip(STORED, stored_values(raw, VERSION), strict=True):
                 setattr(row, name, value)
         return row

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from stream import keys
-from stream.clock import Clock, Frontier, watermark_of
+from stream.clock import Clock, Frontier
 from stream.customers.known import known
 from stream.customers.merge import Item, Merge
 from stream.customers.profile import REFRESH, profile
@@ -24,6 +24,7 @@ from stream.customers.row import (
     VIEWS,
     CustomerRow,
 )
+from stream.customers.sampling import BOOST, Sampling
 from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
 from stream.events.types import Topic
@@ -58,12 +59,14 @@ class CustomersPlan:
         pseudonyms: Names for user ids.
         ahead: How far an event's time may lie beyond Kafka's, ms.
         rows: Most rows kept in memory.
+        window: How long after a click an order still counts as its, ms.
     """
 
     partitions: int
     pseudonyms: Pseudonyms
     ahead: int
     rows: int
+    window: int
 
 
 @dataclass(slots=True)
@@ -97,12 +100,13 @@ class CustomersShard:
         self._frontiers = {
             t: Frontier(f) for t, f in orjson.loads(notes.get("frontiers", b"{}")).items()
         }
-        self._clock = Clock(watermark_of(notes.get("clock")))
+        self._clock = Clock(notes.get("clock"))
         self._told = [0] * plan.partitions
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._rows: Rows[CustomerRow] = Rows(plan.rows, CustomerRow.decode)
         self._times = dict.fromkeys(TOPICS, 0)
         self._now: Millis | None = None
+        self._sampling = Sampling(plan.window, notes.get("sampling"))
         self._work: list[_Work] = []
         self._entries: list[list[Entry]] = [[] for _ in range(plan.partitions)]
         self._strays: list[list[Entry]] = [[] for _ in range(plan.partitions)]
@@ -220,7 +224,9 @@ class CustomersShard:
                 work, kind, time, product, customer="", category=category, price=event.get("price")
             )
             return
-        facts = known(row, product, category, time)
+        self._sampling.click(time)
+        weight = self._sampling.keeps(kind, work.customer, product)
+        facts = known(row, product, category, time) if weight or kind in BOOST else None
         row.visit(time, event.get("session_id"))
         row.clicks += 1
         row.like(category, INTEREST[kind], time)
@@ -233,7 +239,14 @@ class CustomersShard:
             pair[CARTS] += 1
             row.session_carts += 1
         self._tell(
-            work, kind, time, product, category=category, price=event.get("price"), known=facts
+            work,
+            kind,
+            time,
+            product,
+            category=category,
+            price=event.get("price"),
+            weight=weight,
+            known=facts,
         )
         self._forget_pairs(work, row)
 
@@ -256,6 +269,7 @@ class CustomersShard:
                 price=item["price"],
                 quantity=item["quantity"],
                 lines=1,
+                weight=self._sampling.keeps("add_to_cart", work.customer, item["product_id"]),
             )
         row.orders[order] = (time, lines)
         if not anonymous:
@@ -341,6 +355,7 @@ class CustomersShard:
         price: float | None = None,
         quantity: int = 0,
         lines: int = 0,
+        weight: float = 0.0,
         known: list[float | None] | None = None,
         partition: int | None = None,
     ) -> None:
@@ -361,6 +376,7 @@ class CustomersShard:
                 price,
                 quantity,
                 lines,
+                weight,
                 known,
             ]
         )
@@ -395,6 +411,7 @@ class CustomersShard:
             "frontiers": orjson.dumps({t: f.state() for t, f in self._frontiers.items()}),
             "clock": self._clock.state(),
             "counts": orjson.dumps(self.counts),
+            "sampling": self._sampling.state(),
             "unprofiled": orjson.dumps(list(self._unprofiled)),
         }
 

@@ -14,7 +14,7 @@ from stream.kafka.sending import Tally, send_log
 from stream.settings import Settings
 from stream.units import Millis
 
-MOST_BEHIND = 10_000
+MOST_BEHIND = 4_000
 """Entries that a worker may have before it; then no more are sent until it has caught up."""
 GLANCE = 0.02
 """Seconds between two looks at whether it has."""

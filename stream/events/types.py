@@ -6,7 +6,7 @@ milliseconds. Fields that are not named here are ignored.
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, Strict, StringConstraints, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, Strict, StringConstraints, with_config
 from typing_extensions import TypedDict
 
 MAX_ID = 256
@@ -94,8 +94,3 @@ class Product(TypedDict):
 Topic = Literal["clicks", "orders", "catalog"]
 PUBLIC: dict[Topic, type] = {"clicks": Click, "orders": Order, "catalog": Product}
 KEYS: dict[Topic, str] = {"clicks": "user_id", "orders": "user_id", "catalog": "product_id"}
-
-
-def json_schema(topic: Topic) -> dict[str, object]:
-    """Describe a topic's events as JSON Schema."""
-    return TypeAdapter(PUBLIC[topic]).json_schema()

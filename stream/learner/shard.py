@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from stream import keys
-from stream.clock import Clock, watermark_of
+from stream.clock import Clock
 from stream.learner.models import Models
 from stream.models import snapshots
 from stream.products.row import UNITS, WIDTH, ProductRow
@@ -57,7 +57,7 @@ class LearnerShard:
         self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
         self._queue: deque[tuple[int, bytes | None]] = deque()
         self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
-        self._clock = Clock(watermark_of(notes.get("clock")))
+        self._clock = Clock(notes.get("clock"))
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._version: int = orjson.loads(notes.get("version", b"0"))
         self._prices: dict[str, tuple[float, float]] = {

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import orjson
 
+from stream.rows import stored_values
 from stream.units import DAY, HOUR, Millis
 
 VERSION = 1
+"""Of the stored form; whoever changes `PLAIN` raises it."""
 WEEK = 7 * DAY
 HALF_LIVES = (Millis(HOUR), Millis(DAY), Millis(WEEK))
 KINDS = ("views", "carts", "wishes", "orders", "units")
@@ -197,7 +199,7 @@ class ProductRow:
         row = cls()
         if raw is None:
             return row
-        _version, plain, buckets = orjson.loads(raw)
+        plain, buckets = stored_values(raw, VERSION)
         for name, value in zip(PLAIN, plain, strict=True):
             setattr(row, name, value)
         row.buckets = dict(buckets)

@@ -10,7 +10,7 @@ from zlib import crc32
 import orjson
 
 from stream import keys
-from stream.clock import Clock, watermark_of
+from stream.clock import Clock
 from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
 from stream.models.linear import probability, units
@@ -19,8 +19,7 @@ from stream.products.candidates import Candidates
 from stream.products.categories import CategorySums
 from stream.products.features import click_features, features, rounded
 from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
-from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WISHES, ProductRow
-from stream.products.sampling import BOOST, Sampling
+from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
 from stream.products.scoring import score
 from stream.products.serving import POTENTIAL_HORIZONS, Serving, corrected
 from stream.rows import Rows
@@ -44,6 +43,10 @@ ACTIVE = 8 * DAY
 KEPT_BUCKETS = 15 * DAY
 STRIDES = {HOUR: 4 * HOUR, DAY: 6 * HOUR, 7 * DAY: DAY}
 """How far apart the forecasts of one product lie that are learned from, by horizon."""
+QUIET_VIEWS = 20.0
+"""Faded views of a week under which a product is quiet, and forecast …"""
+QUIET_RARER = 6
+"""… so many times more rarely: most products are, and there is little to learn from them."""
 TOLD_AT = 0.005
 """Change of a score that is worth an entry in the score streams."""
 MOST_SAID = 10_000
@@ -88,10 +91,9 @@ class ProductsShard:
         self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
         self._queue: deque[tuple[str, int, Any]] = deque()
         self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
-        self._clock = Clock(watermark_of(notes.get("clock")))
+        self._clock = Clock(notes.get("clock"))
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._serial: int = orjson.loads(notes.get("serial", b"0"))
-        self._sampling = Sampling(plan.window, notes.get("sampling"))
         self._ledger = Ledger(plan.wait, plan.window, plan.bucket, memory.waiting)
         self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
         self._serving = Serving()
@@ -205,7 +207,7 @@ class ProductsShard:
         if kind == "forget":
             self._candidates.drop(product, more[0])
             return
-        customer, _event_id, category, price, quantity, lines, known = more
+        customer, _event_id, category, price, quantity, lines, weight, known = more
         row = self._rows.change(product)
         self._look(product, row, time)
         row.hear(category, price)
@@ -214,14 +216,14 @@ class ProductsShard:
             self._count(row, ORDERS, time, lines)
             self._count(row, UNITS, time, quantity)
             row.sell(quantity, time // self._plan.bucket)
-            self._sell(product, customer, time)
+            self._sell(product, customer, time, keep=weight > 0)
         elif kind == "refund":
             self._count(row, ORDERS, time, -lines)
             self._count(row, UNITS, time, -quantity)
             row.sell(-quantity, time // self._plan.bucket)
         else:
             if known is not None and customer:
-                self._click(kind, time, product=product, customer=customer, row=row, known=known)
+                self._click(entry, row)
             if kind in SLOTS:
                 self._count(row, SLOTS[kind], time, 1)
             self._sums.price(row.category, time, price)
@@ -258,9 +260,13 @@ class ProductsShard:
         """
         bucket = self._plan.bucket
         offset = crc32(product.encode())
+        rarer = QUIET_RARER if row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS else 1
         for boundary in range(row.closed + 1, min(until, (row.at + ACTIVE) // bucket) + 1):
             for horizon, stride in STRIDES.items():
-                if horizon >= bucket and (boundary + offset) % max(1, stride // bucket) == 0:
+                if (
+                    horizon >= bucket
+                    and (boundary + offset) % max(1, rarer * stride // bucket) == 0
+                ):
                     self._ledger.forecast(
                         Window(product, boundary, horizon, self._tail(row, boundary, horizon))
                     )
@@ -291,21 +297,9 @@ class ProductsShard:
         )
         self.counts["windows"] += 1
 
-    def _click(
-        self,
-        kind: str,
-        time: int,
-        *,
-        product: str,
-        customer: str,
-        row: ProductRow,
-        known: list[float | None],
-    ) -> None:
-        """Predict a conversion, and let the click wait for its label."""
-        self._sampling.click(time, len(self._ledger))
-        weight = self._sampling.keeps(kind, customer, product)
-        if not weight and kind not in BOOST:
-            return
+    def _click(self, entry: Entry, row: ProductRow) -> None:
+        """Predict a conversion, and let the click wait for its label if it is in the sample."""
+        _, _, kind, time, product, customer, *_, weight, known = entry
         serving = self._serving
         x = click_features(known, kind, row, time, self._category_price(row))
         model, rule = (probability(v) for v in serving.conversion.both(x))
@@ -320,11 +314,10 @@ class ProductsShard:
             )
             self._ledger.click(Click(time, customer, product, tail))
 
-    def _sell(self, product: str, customer: str, time: int) -> None:
+    def _sell(self, product: str, customer: str, time: int, *, keep: bool) -> None:
         if not customer:
             return
         self._candidates.drop(product, customer)
-        keep = self._sampling.keeps("add_to_cart", customer, product) > 0
         for label in self._ledger.sale(Sale(time, customer, product), keep=keep):
             self._label(label)
 
@@ -414,7 +407,6 @@ class ProductsShard:
             "counts": orjson.dumps(self.counts),
             "serial": orjson.dumps(self._serial),
             "stale": orjson.dumps(list(self._stale)),
-            "sampling": self._sampling.state(),
         }
 
     def _published(self) -> list[Publication]:

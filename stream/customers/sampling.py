@@ -8,9 +8,9 @@ from stream.fading import fold
 from stream.units import HOUR, MINUTE, Millis
 
 CAPACITY = 80_000
-"""Clicks of one shard that should wait for their label at the same time."""
+"""Clicks of one partition that should wait for their label at the same time."""
 SPARE = CAPACITY // 4
-"""So many wait in any case, before a passing burst is taken for a busy shop."""
+"""So many are kept in any case, before a passing burst is taken for a busy shop."""
 FLOOD = 10
 """A pace that would fill the ledger so many times over is no passing burst."""
 BOOST = {"add_to_cart": 16, "add_to_wishlist": 16}
@@ -20,7 +20,7 @@ BOOST = {"add_to_cart": 16, "add_to_wishlist": 16}
 class Sampling:
     """The sample, chosen by customer and product: a click and its order are in it together."""
 
-    __slots__ = ("_at", "_first", "_total", "_window", "share")
+    __slots__ = ("_at", "_clicks", "_first", "_total", "_window", "share")
 
     def __init__(self, window: int, state: bytes | None = None) -> None:
         """Begin, or go on.
@@ -30,20 +30,22 @@ class Sampling:
             state: What `state` wrote.
         """
         self._window = window
-        total, at, first = orjson.loads(state) if state else (0.0, 0, 0)
+        total, at, first, clicks = orjson.loads(state) if state else (0.0, 0, 0, 0)
         self._total: float = total
+        self._clicks: int = clicks
         self._at: int = at
         self._first: int = first
         self.share = 1.0
 
-    def click(self, time: int, waiting: int) -> None:
-        """Take note of a click, and of how many wait at this time."""
+    def click(self, time: int) -> None:
+        """Take note of a click."""
+        self._clicks += 1
         self._total, self._at = fold(self._total, self._at, 1.0, time, Millis(HOUR))
         self._first = min(self._first or time, time)
         age = min(max(self._at - self._first, MINUTE), HOUR)
         expected = self._total / age * self._window
         share = 1.0
-        if waiting > SPARE or expected > FLOOD * CAPACITY:
+        if min(self._clicks, expected) > SPARE or expected > FLOOD * CAPACITY:
             while share * expected > CAPACITY:
                 share /= 2
         self.share = share
@@ -60,4 +62,4 @@ class Sampling:
 
     def state(self) -> bytes:
         """Plain bytes to go on from."""
-        return orjson.dumps([self._total, self._at, self._first])
+        return orjson.dumps([self._total, self._at, self._first, self._clicks])
