@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -86,6 +87,6 @@ class Rows(Generic[R]):
             needed: Ids that must stay, because work has been planned with them.
         """
         written, self.changed = self.changed, {}
-        for id_ in list(self._rows)[: max(0, len(self._rows) - self._most)]:
+        for id_ in list(islice(self._rows, max(0, len(self._rows) - self._most))):
             if id_ not in needed and id_ not in written:
                 del self._rows[id_]

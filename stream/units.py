@@ -1,6 +1,7 @@
 """Units of measure, so that a signature says what a number means."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NewType
 
 Millis = NewType("Millis", int)
@@ -15,6 +16,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 
+@lru_cache(maxsize=256)
 def rfc3339(time: Millis) -> str:
     """Write a point in time the way the public documents do.
 

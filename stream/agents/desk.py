@@ -109,7 +109,6 @@ class Desk:
     async def run(self) -> None:
         """Work until stopped. What is raised ends the work: fenced, misconfigured, or a bug."""
         await self._send(self._letters)
-        self._letters = []
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reading())
             group.create_task(self._saving())
@@ -175,8 +174,11 @@ class Desk:
             changes = self.shard.changes()
             positions = self.shard.positions()
             self._unsaved = 0
+        if changes is None and self._letters:
+            changes = Changes()  # nothing new, but the last letters need not be sent again
         if changes is not None:
             await self._save(changes)
+            self._letters = changes.letters
             await self._send(changes.letters)
         self._room.set()
         held, self._acks = self._acks, []

@@ -222,19 +222,23 @@ class StageRun:
         app = self._app
         if app is None or not assigned:
             return {}
-        begins = await app.consumer.earliest_offsets(*assigned)
-        ends = await app.consumer.highwaters(*assigned)
-        offsets: dict[TP, int] = {}
-        for partition in sorted({tp.partition for tp in assigned}):
-            opened = await self._patience.out(
+        opened = {
+            partition: await self._patience.out(
                 lambda p=partition: self._checkpoints.open(self.stage, p),  # type: ignore[misc]
                 lambda: self._app is not app,
             )
-            if self._app is not app:
-                return {}
+            for partition in sorted({tp.partition for tp in assigned})
+        }
+        # Only now: until a shard was opened, another worker may have gone on with it.
+        begins = await app.consumer.earliest_offsets(*assigned)
+        ends = await app.consumer.highwaters(*assigned)
+        if self._app is not app:
+            return {}
+        offsets: dict[TP, int] = {}
+        for partition, checkpoint in opened.items():
             desk = Desk(
-                self._make_shard(partition, opened),
-                opened,
+                self._make_shard(partition, checkpoint),
+                checkpoint,
                 self._checkpoints,
                 self._post,
                 self._patience,
@@ -243,17 +247,8 @@ class StageRun:
             )
             known = desk.shard.positions()
             for tp in (tp for tp in assigned if tp.partition == partition):
-                position, end = known.get(tp.topic, 0), ends[tp]
-                if position > end:
-                    raise Misconfigured(
-                        f"{tp.topic}-{partition} ends at {end}, but {position} of its records are "
-                        "counted: it was created anew. Begin anew with another STREAM_PREFIX."
-                    )
-                if position < begins[tp] and position:
-                    log.warning("%s-%d: Kafka no longer holds %d records that were not read.",
-                                tp.topic, partition, begins[tp] - position)  # fmt: skip
-                offsets[tp] = max(position, begins[tp])
-                desk.begin(Batch(tp.topic, partition, [], end))
+                offsets[tp] = _begin(tp, known.get(tp.topic, 0), begins[tp], ends[tp])
+                desk.begin(Batch(tp.topic, partition, [], ends[tp]))
             self._start(partition, desk)
         log.info("%s: partitions %s", self.stage, sorted(self.desks))
         return offsets
@@ -299,6 +294,19 @@ class StageRun:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+
+
+def _begin(tp: TP, position: int, begin: int, end: int) -> int:
+    """Say where to read from, given the checkpoint's position and what Kafka holds."""
+    if position > end:
+        raise Misconfigured(
+            f"{tp.topic}-{tp.partition} ends at {end}, but {position} of its records are "
+            "counted: it was created anew. Begin anew with another STREAM_PREFIX."
+        )
+    if 0 < position < begin:
+        log.warning("%s-%d: Kafka no longer holds %d records that were not read.",
+                    tp.topic, tp.partition, begin - position)  # fmt: skip
+    return max(position, begin)
 
 
 def _of_kafka(error: BaseException) -> bool:

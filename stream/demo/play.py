@@ -17,6 +17,10 @@ EVERY = 0.5
 """Seconds between two looks."""
 SPAN = 6
 """Looks over which events a second are averaged."""
+MOST_BEHIND = 6_000
+"""Entries that may be sent and not counted."""
+MOST_UNLEARNED = 30_000
+"""Labels that may have settled and not be learned; some are always on their way."""
 OPENING = 60.0
 """Seconds that a worker has to take its partitions."""
 STILL = 10.0
@@ -75,7 +79,7 @@ class Play:
         self._source = source
         self._window = window
         self._player = Player(source, stage.settings)
-        self._player.behind = lambda: self._behind
+        self._player.strain = self._strain
         self._began = time.monotonic()
         self._sent: deque[tuple[float, int]] = deque(maxlen=SPAN)
         self._look = Look()
@@ -142,10 +146,10 @@ class Play:
         )
         return Outcome(scene, verdict, truth, player.books.repeated, player.ended, player.waited)
 
-    @property
-    def _behind(self) -> int:
-        """Entries that are sent and not counted, or settled and not learned."""
-        return max(self._player.books.entries - self._look.entered, self._look.unlearned)
+    def _strain(self) -> float:
+        """Say how far the worker is behind, of what it may be."""
+        behind = self._player.books.entries - self._look.entered
+        return max(behind / MOST_BEHIND, self._look.unlearned / MOST_UNLEARNED)
 
     def _seen(self) -> Scene:
         self._stage.see_alive()

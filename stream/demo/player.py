@@ -14,8 +14,8 @@ from stream.kafka.sending import Tally, send_log
 from stream.settings import Settings
 from stream.units import Millis
 
-MOST_BEHIND = 4_000
-"""Entries that a worker may have before it; then no more are sent until it has caught up."""
+EASED = 0.5
+"""Strain at which events are sent again, once they were held back."""
 GLANCE = 0.02
 """Seconds between two looks at whether it has."""
 
@@ -27,7 +27,8 @@ class Player(threading.Thread):
         books: What was sent.
         reached: Time of the latest event; None before the first.
         ended: The source has no more events.
-        behind: Entries that are not counted yet, as far as somebody has looked.
+        strain: Says how far the worker is behind, as far as somebody has looked; beyond 1 it
+            gets no more until it has caught up.
         waited: Seconds for which nothing was sent because the worker was behind.
     """
 
@@ -35,7 +36,7 @@ class Player(threading.Thread):
         super().__init__(name="player", daemon=True)
         self.books = Books()
         self.reached: Millis | None = None
-        self.behind: Callable[[], int] = lambda: 0
+        self.strain: Callable[[], float] = lambda: 0.0
         self.ended = False
         self.waited = 0.0
         self.failure: BaseException | None = None
@@ -70,7 +71,7 @@ class Player(threading.Thread):
         for event in self._source.events:
             if first is None:
                 first = event.time
-            began += self._patience()
+            self._wait_for_worker()
             early = began + (event.time - first) / 1000 / self._source.speed - time.monotonic()
             if early > 0:
                 self._over.wait(early)
@@ -81,13 +82,11 @@ class Player(threading.Thread):
             yield event
         self.ended = True
 
-    def _patience(self) -> float:
-        """Wait for a worker that is behind. Seconds."""
-        if self.behind() <= MOST_BEHIND:
-            return 0.0
+    def _wait_for_worker(self) -> None:
+        """Let a worker that is far behind catch up. What is late by then is sent at once."""
+        if self.strain() <= 1.0:
+            return
         began = time.monotonic()
-        while self.behind() > MOST_BEHIND // 2 and not self._over.wait(GLANCE):
+        while self.strain() > EASED and not self._over.wait(GLANCE):
             pass
-        waited = time.monotonic() - began
-        self.waited += waited
-        return waited
+        self.waited += time.monotonic() - began

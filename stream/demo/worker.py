@@ -38,6 +38,7 @@ class Worker:
             "STREAM_SECRET": secrets.token_urlsafe(32),
             "STREAM_KAFKA_SESSION": str(SESSION),
             "STREAM_WEB": "",
+            "TMPDIR": str(folder),  # what it leaves there goes with the folder
         }
         command = [sys.executable, "-m", "stream", "worker"]
         with self._log.open("ab") as log:

@@ -136,6 +136,13 @@ class Linear:
     def contributions(self, x: Features) -> list[float]:
         """What each feature adds to the intercept. Together they make the value."""
         self._fits(x)
+        if self._few is not None:
+            parts = [0.0] * len(x)
+            for place, slope, mean, cap in self._few:
+                number = x[place]
+                if number is not None and -LIMIT <= number <= LIMIT:
+                    parts[place] = slope * max(-cap, min(cap, number - mean))
+            return parts
         return [
             0.0
             if value is None or not -LIMIT <= value <= LIMIT

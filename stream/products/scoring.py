@@ -77,14 +77,8 @@ def _demand(x: list[float | None], serving: Serving) -> dict[str, dict[str, floa
 
 def reasons(model: Linear, x: list[float | None]) -> list[dict[str, Any]]:
     """Say why, the strongest first: exact contributions to the log-odds, at least 90 % of them."""
-    parts = sorted(
-        (
-            (effect, name, value)
-            for effect, name, value in zip(model.contributions(x), model.names, x, strict=True)
-            if effect
-        ),
-        key=lambda part: -abs(part[0]),
-    )
+    effects = zip(model.contributions(x), model.names, x, strict=True)
+    parts = sorted([part for part in effects if part[0]], key=lambda part: -abs(part[0]))
     enough = EXPLAINED * sum(abs(effect) for effect, _, _ in parts)
     told: list[dict[str, Any]] = []
     explained = 0.0

@@ -50,7 +50,7 @@ QUIET_RARER = 6
 TOLD_AT = 0.005
 """Change of a score that is worth an entry in the score streams."""
 MOST_SAID = 10_000
-MOST_SCORED = 150
+MOST_SCORED = 100
 """Products scored with one checkpoint. A busy shop's scores get older, not its counts."""
 SLOTS = {"view_item": VIEWS, "select_item": VIEWS, "add_to_cart": CARTS, "add_to_wishlist": WISHES}
 

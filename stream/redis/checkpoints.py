@@ -9,7 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from stream import keys
-from stream.errors import Fenced
+from stream.errors import Fenced, Misconfigured
 from stream.redis.clients import redis_errors
 from stream.settings import Stage
 from stream.shards import Changes, Drop, Letter, Memory, Put, Rank, Say, Unrank
@@ -35,6 +35,8 @@ A script is one transaction, as WATCH, MULTI and EXEC are, in one round trip ins
 and without an answer to each of its commands.
 """
 _MOST_ARGUMENTS = 4_000
+FORMAT = 1
+"""Of the notes and of what waits. Whoever changes what a shard stores raises it."""
 
 
 class Opened(NamedTuple):
@@ -79,6 +81,13 @@ class RedisCheckpoints:
             pipe.get(self._prefix + keys.BIRTH)
             _, fields, waiting, outbox, birth = await pipe.execute()
         notes = {name.decode(): value for name, value in fields.items()}
+        form = int(notes.pop("format", FORMAT))
+        if form != FORMAT:
+            raise Misconfigured(
+                f"The checkpoint of {stage}.{partition} has format {form}, this release reads "
+                f"{FORMAT}. Run the release that wrote it, or count anew from Kafka with another "
+                "STREAM_PREFIX."
+            )
         stored = notes.pop("partitions", None)
         return Opened(
             owner=owner,
@@ -155,7 +164,12 @@ class RedisCheckpoints:
             present = [part for pair in content.items() if pair[1] is not None for part in pair]
             yield from _chunked(["HSET", name], present)
             yield from _chunked(["HDEL", name], gone)
-        notes = {**changes.notes, "saves": saves, "partitions": self._partitions}
+        notes = {
+            **changes.notes,
+            "saves": saves,
+            "partitions": self._partitions,
+            "format": FORMAT,
+        }
         pairs = [part for pair in notes.items() for part in pair]
         yield ["HSET", self._prefix + keys.checkpoint(stage, partition), *pairs]
         outbox = self._prefix + keys.outbox(stage, partition)
