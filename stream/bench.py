@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from stream import keys
 from stream.embedded import Addresses, embedded
@@ -27,8 +28,13 @@ from stream.simulate.shop import Shop
 
 LIVE_RATE = 5_000
 """Events a second while latency is measured."""
+PARTITIONS = 4
+SETTLED = 3.0
+"""Seconds without another event after which all are counted."""
 PROBES = 20
 """Probe events a second, each for a product of its own, sent on time whatever came of the last."""
+LAST_ANSWERS = 30.0
+"""Seconds that the last probes are waited for."""
 GIVE_UP = 300.0
 """Seconds without an end after which the benchmark fails."""
 
@@ -150,24 +156,28 @@ def _wait_until_counted(redis: "Redis", process: "subprocess.Popen[bytes]") -> f
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise StreamError("The worker has ended; see its messages above.")
-        counted = _counted(redis)
+        counted, stale = _counted(redis)
         now = time.monotonic()
         if sum(counted) and not began:
             began = now
         if counted != before:
             before, ended = counted, now
-        elif began and now - ended > 3:
+        elif began and now - ended > SETTLED and not stale:
             return ended - began
         time.sleep(0.05)
     raise StreamError(f"The worker was not done after {GIVE_UP:.0f} s.")
 
 
-def _counted(redis: "Redis") -> tuple[int, ...]:
-    counts = []
-    for partition in range(4):
-        raw: Any = redis.hget(keys.checkpoint("products", partition), "counts")
-        counts.append(orjson.loads(raw)["events"] if raw and b"events" in raw else 0)
-    return tuple(counts)
+def _counted(redis: "Redis") -> tuple[tuple[int, ...], int]:
+    """Events counted by each products shard, and products that still wait to be scored."""
+    counts, stale = [], 0
+    for partition in range(PARTITIONS):
+        checkpoint = keys.checkpoint("products", partition)
+        notes: Any = redis.hmget(checkpoint, ["counts", "stale"])
+        counted, waiting = (orjson.loads(raw or b"[]") for raw in notes)
+        counts.append(dict(counted).get("events", 0))
+        stale += len(waiting)
+    return tuple(counts), stale
 
 
 def _usage(pid: int) -> tuple[float, int]:
@@ -182,37 +192,46 @@ def _usage(pid: int) -> tuple[float, int]:
 
 async def _latencies(settings: Settings, events: Iterator[Event], seconds: float) -> list[float]:
     """Write live events at a fixed rate, and probes between them, on schedule."""
-    from redis.asyncio import Redis as AsyncRedis  # noqa: PLC0415
-
+    waiting: dict[str, float] = {}
     delays: list[float] = []
     async with make_producer(settings) as producer, AsyncRedis.from_url(settings.redis) as redis:
+        looking = asyncio.create_task(_look(redis, waiting, delays))
         began = time.monotonic()
-        probes: list[asyncio.Task[None]] = []
-        sent = 0
+        sent = probes = 0
         while (elapsed := time.monotonic() - began) < seconds:
             while sent < elapsed * LIVE_RATE:
                 event = next(events)
                 event.value["time"] = time.time_ns() // 1_000_000
                 await producer.send(event.topic, orjson.dumps(event.value), key=event.key.encode())
                 sent += 1
-            while len(probes) < elapsed * PROBES:
-                probes.append(asyncio.create_task(_probe(producer, redis, len(probes), delays)))
+            while probes < elapsed * PROBES:
+                await _probe(producer, f"probe-{probes}", waiting)
+                probes += 1
             await asyncio.sleep(0.005)
-        await asyncio.wait(probes, timeout=30)
-    return delays
+        deadline = time.monotonic() + LAST_ANSWERS
+        while waiting and time.monotonic() < deadline:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.1)
+        looking.cancel()
+    return delays + [time.time() - sent_at for sent_at in waiting.values()]
 
 
-async def _probe(producer: Any, redis: Any, number: int, delays: list[float]) -> None:
-    product, user = f"probe-{number}", f"prober-{number}"
-    began = time.time()
+async def _probe(producer: Any, product: str, waiting: dict[str, float]) -> None:
+    waiting[product] = now = time.time()
     event = {
         "event_id": product,
         "type": "view_item",
-        "time": int(began * 1000),
-        "user_id": user,
+        "time": int(now * 1000),
+        "user_id": f"of-{product}",
         "product_id": product,
     }
-    await producer.send("clicks", orjson.dumps(event), key=user.encode())
-    while await redis.get(keys.score(product)) is None:  # noqa: ASYNC110 (Redis tells nobody)
+    await producer.send("clicks", orjson.dumps(event), key=f"of-{product}".encode())
+
+
+async def _look(redis: Any, waiting: dict[str, float], delays: list[float]) -> None:
+    """Note when the score of a probe can be read."""
+    while True:
+        probes = list(waiting)
+        found = await redis.mget([keys.score(p) for p in probes]) if probes else []
+        now = time.time()
+        delays += [now - waiting.pop(p) for p, raw in zip(probes, found, strict=True) if raw]
         await asyncio.sleep(0.002)
-    delays.append(time.time() - began)

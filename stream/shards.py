@@ -123,6 +123,10 @@ class Memory(NamedTuple):
     """Name of the Redis contents. Internal messages of another birth are void."""
 
 
+MOST_RENEWED = 1_000
+"""Public documents that are renewed with one checkpoint, unless the worker is too busy."""
+
+
 class Shard(Protocol):
     """One partition of one stage."""
 
@@ -157,6 +161,11 @@ class Shard(Protocol):
         """Topics that should not be read for now, because they wait for another."""
         ...
 
-    def changes(self) -> Changes | None:
-        """What has come since the last call; None if nothing has."""
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
+        """What has come since the last call; None if nothing has.
+
+        Args:
+            renewals: Public documents that may be renewed; the others follow with the next
+                changes. A busy shop's scores get older, its counts do not.
+        """
         ...

@@ -114,15 +114,15 @@ def test_what_is_refused_is_counted_by_reason() -> None:
 
 
 def test_the_best_come_first() -> None:
-    """What sells more and more stands above what nobody looks at any more."""
-    rising = [
-        purchase(
-            f"r{n}", BEGIN + 6 * DAY + n * MINUTE, ("rising", 1), order_id=f"r{n}", user_id=f"u{n}"
-        )
+    """What is looked at more and more stands above what nobody looks at any more."""
+    early = [click(f"f{n}", BEGIN + n * MINUTE, product_id="fallen") for n in range(60)]
+    early.append(click("r", BEGIN + 60 * MINUTE, product_id="rising"))
+    late = [
+        click(f"r{n}", BEGIN + 6 * DAY + n * MINUTE, product_id="rising", user_id=f"u{n}")
         for n in range(60)
     ]
-    fallen = [click(f"f{n}", BEGIN + n * MINUTE, product_id="fallen") for n in range(60)]
-    done = replay([*fallen, *rising])
+    late.append(click("f", BEGIN + 6 * DAY + 60 * MINUTE, product_id="fallen"))
+    done = replay([*early, *late])
     assert [product for product, _ in done.top(2)] == ["rising", "fallen"]
 
 

@@ -31,7 +31,7 @@ from stream.events.types import Topic
 from stream.partitions import home
 from stream.rows import Rows
 from stream.settings import Stage
-from stream.shards import Batch, Changes, Drop, Letter, Memory, Publication, Put
+from stream.shards import MOST_RENEWED, Batch, Changes, Drop, Letter, Memory, Publication, Put
 from stream.units import MINUTE, Millis
 from stream.wire import Entry, Inbox, pack
 
@@ -46,8 +46,6 @@ INTEREST = {
     "remove_from_cart": -4.0,
 }
 BUYING = 10.0
-MOST_PROFILED = 100
-"""Profiles published with one checkpoint. A busy shop's profiles get older."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,11 +387,11 @@ class CustomersShard:
         """Topics of which enough is queued."""
         return self._merge.full()
 
-    def changes(self) -> Changes | None:
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
         """Everything since the last call."""
         if not (self._stirred or self._unprofiled):
             return None
-        published = self._published()
+        published = self._published(renewals)
         rows: dict[str, bytes | None] = {
             id_: self._rows[id_].encode() for id_ in self._rows.changed
         }
@@ -431,13 +429,13 @@ class CustomersShard:
                     letters.append(Letter("strays", partition, None, value))
         return letters
 
-    def _published(self) -> list[Publication]:
+    def _published(self, renewals: int) -> list[Publication]:
         """Profiles that have changed, and those that must go."""
         published: list[Publication] = []
         for customer in self._rows.changed:
             if _worth_a_profile(self._rows[customer]):
                 self._unprofiled[customer] = None
-        for customer in self._next_profiled():
+        for customer in self._next_profiled(renewals):
             if customer in self._rows:
                 del self._unprofiled[customer]
                 row = self._rows.change(customer)
@@ -452,8 +450,8 @@ class CustomersShard:
         self._erased.clear()
         return published
 
-    def _next_profiled(self) -> list[str]:
-        return list(islice(self._unprofiled, MOST_PROFILED))
+    def _next_profiled(self, most: int = MOST_RENEWED) -> list[str]:
+        return list(islice(self._unprofiled, most))
 
 
 def _worth_a_profile(row: CustomerRow) -> bool:

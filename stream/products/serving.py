@@ -10,7 +10,7 @@ from stream.units import DAY, HOUR, Millis, span_name
 
 POTENTIAL_HORIZONS = (Millis(DAY), Millis(7 * DAY))
 DEMAND_HORIZONS = (Millis(HOUR), Millis(DAY), Millis(7 * DAY))
-SCORE_HORIZON = Millis(DAY)
+SCORE_HORIZON = Millis(7 * DAY)
 """The horizon of the potential that ranks products."""
 
 FIRST_CONVERSION = 0.02
@@ -32,9 +32,9 @@ def rule(names: tuple[str, ...], intercept: float, weights: Mapping[str, float])
 MOMENTUM = rule(
     NAMES,
     log_odds(FIRST_POTENTIAL),
-    {"views_day": 0.7, "carts_day": 0.7, "units_day": 1.0, "units_hour": 0.3},
+    {"views_day": 1.0, "carts_day": 0.5, "units_day": 0.3},
 )
-"""The momentum rule: what rose of late will go on rising."""
+"""The momentum rule: interest rises first, sales follow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from stream.products.serving import POTENTIAL_HORIZONS, Serving, corrected
 from stream.rows import Rows
 from stream.settings import Stage
 from stream.shards import (
+    MOST_RENEWED,
     Batch,
     Changes,
     Letter,
@@ -50,8 +51,6 @@ QUIET_RARER = 6
 TOLD_AT = 0.005
 """Change of a score that is worth an entry in the score streams."""
 MOST_SAID = 10_000
-MOST_SCORED = 100
-"""Products scored with one checkpoint. A busy shop's scores get older, not its counts."""
 SLOTS = {"view_item": VIEWS, "select_item": VIEWS, "add_to_cart": CARTS, "add_to_wishlist": WISHES}
 
 
@@ -94,6 +93,7 @@ class ProductsShard:
         self._clock = Clock(notes.get("clock"))
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._serial: int = orjson.loads(notes.get("serial", b"0"))
+        self._since: int = orjson.loads(notes.get("since", b"0"))
         self._ledger = Ledger(plan.wait, plan.window, plan.bucket, memory.waiting)
         self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
         self._serving = Serving()
@@ -171,9 +171,9 @@ class ProductsShard:
         missing = self._rows.missing({**products, **dict.fromkeys(self._next_scored())})
         return missing if work or labels or missing or self._heard else None
 
-    def _next_scored(self) -> list[str]:
+    def _next_scored(self, most: int = MOST_RENEWED) -> list[str]:
         """Products that are scored next: those that have waited for it longest."""
-        return list(islice(self._stale, MOST_SCORED))
+        return list(islice(self._stale, most))
 
     def fold(self, found: Mapping[str, bytes | None]) -> None:
         """Fold the chosen work into the products' rows, in order."""
@@ -209,6 +209,7 @@ class ProductsShard:
             return
         customer, _event_id, category, price, quantity, lines, weight, known = more
         row = self._rows.change(product)
+        self._since = min(self._since or time, time)
         self._look(product, row, time)
         row.hear(category, price)
         self.counts["events"] += 1
@@ -277,11 +278,9 @@ class ProductsShard:
         serving, bucket = self._serving, self._plan.bucket
         time = boundary * bucket
         x = features(row, time, bucket, self._category_price(row))
-        chances = (
-            [probability(v) for v in serving.potential[horizon].both(x)]
-            if horizon in POTENTIAL_HORIZONS
-            else []
-        )
+        # Whether demand rises can be told once a whole horizon lies behind: before that, all does.
+        told = horizon in POTENTIAL_HORIZONS and time - horizon >= self._since
+        chances = [probability(v) for v in serving.potential[horizon].both(x)] if told else []
         model, rule = serving.demand[horizon].both(x)
         spread = serving.spread[horizon]
         expected = [units(model), units(rule), units(model + spread.p10), units(model + spread.p90)]
@@ -369,12 +368,12 @@ class ProductsShard:
         """Nothing here waits for another topic."""
         return ()
 
-    def changes(self) -> Changes | None:
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
         """Everything since the last call; the changed products are scored."""
         if not (self._stirred or self._stale):
             return None
         self._stale.update(self._rows.changed)
-        published = self._published()
+        published = self._published(renewals)
         rows: dict[str, bytes | None] = {
             id_: self._rows[id_].encode() for id_ in self._rows.changed
         }
@@ -406,13 +405,14 @@ class ProductsShard:
             "clock": self._clock.state(),
             "counts": orjson.dumps(self.counts),
             "serial": orjson.dumps(self._serial),
+            "since": orjson.dumps(self._since),
             "stale": orjson.dumps(list(self._stale)),
         }
 
-    def _published(self) -> list[Publication]:
+    def _published(self, renewals: int) -> list[Publication]:
         published: list[Publication] = []
         ranks: dict[str, dict[str, float]] = {}
-        for product in self._next_scored():
+        for product in self._next_scored(renewals):
             if product in self._rows:
                 del self._stale[product]
                 published.extend(self._scored(product, self._rows.change(product), ranks))
