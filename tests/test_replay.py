@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import BEGIN, Event, click, counted, purchase, topic_of
+from making import BEGIN, Event, click, counted, topic_of
 from strategies import histories
 
 from stream.events.logs import BadRow, load_mapping, read_log
