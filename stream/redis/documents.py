@@ -76,7 +76,7 @@ class Assessment(Document):
     demand: dict[str, Interval] = Field(default_factory=dict)
     """Expected sales by horizon: `1h`, `1d`, `7d`. Units in all of the horizon."""
     trend: float = 1.0
-    """Pace of sales against the usual one: 1.0 is steady, 2.0 is twice as fast."""
+    """Views of the last day against the week's pace: 1.0 is steady, 2.0 is twice as many."""
     reasons: tuple[Reason, ...] = ()
     """What moves the score most, largest effect first."""
     evidence: Evidence = Evidence()
@@ -86,7 +86,7 @@ class Assessment(Document):
     model: str
     """Name and version of the model that scored."""
     cold: bool = False
-    """Little has been seen yet: the numbers lean on those of similar products."""
+    """Little has been seen yet: under 20 views, or known for less than an hour."""
 
 
 class Score(Assessment):
@@ -136,7 +136,7 @@ class Customer(Document):
     spend: float
     """Money spent, refunds taken back, in the shop's currency."""
     events: int
-    """Events of all kinds."""
+    """Clicks of all kinds."""
     segment: str
     """Name of the group of customers that this one belongs to."""
     favourite_categories: tuple[Share, ...] = ()
