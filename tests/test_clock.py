@@ -125,8 +125,8 @@ def test_a_restart_keeps_the_watermark_and_not_the_pause() -> None:
 def test_a_source_from_before_a_restart_is_waited_for() -> None:
     """The first sender that is heard again does not push time past a slower one."""
     clock = Clock()
-    clock.hear("a", BEGIN + HOUR, Millis(NOW))
     clock.hear("b", BEGIN, Millis(NOW))
+    clock.hear("a", BEGIN + HOUR, Millis(NOW))
     again = Clock(clock.state())
     again.hear("a", BEGIN + 2 * HOUR, Millis(NOW + DAY))
     assert again.watermark == BEGIN
