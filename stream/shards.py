@@ -123,8 +123,11 @@ class Memory(NamedTuple):
     """Name of the Redis contents. Internal messages of another birth are void."""
 
 
-MOST_RENEWED = 1_000
-"""Public documents that are renewed with one checkpoint, unless the worker is too busy."""
+MOST_RENEWED = 100
+"""Public documents that one checkpoint renews; the others follow with the next.
+
+A busy worker writes fewer and larger checkpoints, so its scores get older, not its counts.
+"""
 
 
 class Shard(Protocol):
@@ -161,11 +164,6 @@ class Shard(Protocol):
         """Topics that should not be read for now, because they wait for another."""
         ...
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
-        """What has come since the last call; None if nothing has.
-
-        Args:
-            renewals: Public documents that may be renewed; the others follow with the next
-                changes. A busy shop's scores get older, its counts do not.
-        """
+    def changes(self) -> Changes | None:
+        """What has come since the last call; None if nothing has."""
         ...

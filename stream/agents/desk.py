@@ -9,7 +9,7 @@ from typing import TypeVar
 from stream.kafka.post import Post
 from stream.patience import Patience
 from stream.redis.checkpoints import Opened, RedisCheckpoints
-from stream.shards import MOST_RENEWED, Batch, Changes, Letter, Shard
+from stream.shards import Batch, Changes, Letter, Shard
 from stream.units import Millis
 
 LIMIT = 500
@@ -18,10 +18,6 @@ MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
 MOST_UNSAVED = 20_000
 """Records that may wait for a checkpoint before reading pauses."""
-BUSY = 2.0
-"""Pauses that a round may take before the worker counts as busy …"""
-FEW_RENEWED = 20
-"""… and renews so few public documents with each checkpoint."""
 TICK = 1.0
 """Seconds between two looks at the clock."""
 
@@ -158,28 +154,24 @@ class Desk:
 
     async def _saving(self) -> None:
         ticked = time.monotonic()
-        renewals = MOST_RENEWED
         while not self._stopping:
             began = time.monotonic()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), TICK)
             self._stirred.clear()
-            stirred = time.monotonic()
-            if stirred - ticked >= TICK:
-                ticked = stirred
+            if time.monotonic() - ticked >= TICK:
+                ticked = time.monotonic()
                 async with self._busy:
                     self.shard.tick(wall_clock())
                     await self._fold()
-            await self._checkpoint(renewals)
+            await self._checkpoint()
             await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - began)))
-            busy = time.monotonic() - stirred > BUSY * self._pause
-            renewals = FEW_RENEWED if busy else MOST_RENEWED
         await self._checkpoint()
 
-    async def _checkpoint(self, renewals: int = MOST_RENEWED) -> None:
+    async def _checkpoint(self) -> None:
         """Store what has come, then send what it leads to, then acknowledge what it holds."""
         async with self._busy:
-            changes = self.shard.changes(renewals)
+            changes = self.shard.changes()
             positions = self.shard.positions()
             self._unsaved = 0
         if changes is None and self._letters:

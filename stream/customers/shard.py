@@ -387,11 +387,11 @@ class CustomersShard:
         """Topics of which enough is queued."""
         return self._merge.full()
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
+    def changes(self) -> Changes | None:
         """Everything since the last call."""
         if not (self._stirred or self._unprofiled):
             return None
-        published = self._published(renewals)
+        published = self._published()
         rows: dict[str, bytes | None] = {
             id_: self._rows[id_].encode() for id_ in self._rows.changed
         }
@@ -429,13 +429,13 @@ class CustomersShard:
                     letters.append(Letter("strays", partition, None, value))
         return letters
 
-    def _published(self, renewals: int) -> list[Publication]:
+    def _published(self) -> list[Publication]:
         """Profiles that have changed, and those that must go."""
         published: list[Publication] = []
         for customer in self._rows.changed:
             if _worth_a_profile(self._rows[customer]):
                 self._unprofiled[customer] = None
-        for customer in self._next_profiled(renewals):
+        for customer in self._next_profiled():
             if customer in self._rows:
                 del self._unprofiled[customer]
                 row = self._rows.change(customer)
@@ -450,8 +450,8 @@ class CustomersShard:
         self._erased.clear()
         return published
 
-    def _next_profiled(self, most: int = MOST_RENEWED) -> list[str]:
-        return list(islice(self._unprofiled, most))
+    def _next_profiled(self) -> list[str]:
+        return list(islice(self._unprofiled, MOST_RENEWED))
 
 
 def _worth_a_profile(row: CustomerRow) -> bool:

@@ -171,9 +171,9 @@ class ProductsShard:
         missing = self._rows.missing({**products, **dict.fromkeys(self._next_scored())})
         return missing if work or labels or missing or self._heard else None
 
-    def _next_scored(self, most: int = MOST_RENEWED) -> list[str]:
+    def _next_scored(self) -> list[str]:
         """Products that are scored next: those that have waited for it longest."""
-        return list(islice(self._stale, most))
+        return list(islice(self._stale, MOST_RENEWED))
 
     def fold(self, found: Mapping[str, bytes | None]) -> None:
         """Fold the chosen work into the products' rows, in order."""
@@ -368,12 +368,12 @@ class ProductsShard:
         """Nothing here waits for another topic."""
         return ()
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
+    def changes(self) -> Changes | None:
         """Everything since the last call; the changed products are scored."""
         if not (self._stirred or self._stale):
             return None
         self._stale.update(self._rows.changed)
-        published = self._published(renewals)
+        published = self._published()
         rows: dict[str, bytes | None] = {
             id_: self._rows[id_].encode() for id_ in self._rows.changed
         }
@@ -409,10 +409,10 @@ class ProductsShard:
             "stale": orjson.dumps(list(self._stale)),
         }
 
-    def _published(self, renewals: int) -> list[Publication]:
+    def _published(self) -> list[Publication]:
         published: list[Publication] = []
         ranks: dict[str, dict[str, float]] = {}
-        for product in self._next_scored(renewals):
+        for product in self._next_scored():
             if product in self._rows:
                 del self._stale[product]
                 published.extend(self._scored(product, self._rows.change(product), ranks))
