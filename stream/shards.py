@@ -123,7 +123,7 @@ class Memory(NamedTuple):
     """Name of the Redis contents. Internal messages of another birth are void."""
 
 
-MOST_RENEWED = 100
+MOST_RENEWED = 250
 """Public documents that one checkpoint renews; the others follow with the next.
 
 A busy worker writes fewer and larger checkpoints, so its scores get older, not its counts.

@@ -133,18 +133,24 @@ class Desk:
                     self._unsaved += len(batch.records)
                 if self._unsaved >= MOST_UNSAVED and not self._stopping:
                     self._room.clear()
-                await self._fold()
+            await self._fold()
 
     async def _fold(self) -> None:
-        """Fold all that can be folded."""
-        while not self._stopping and (missing := self.shard.due(LIMIT)) is not None:
-            self.shard.fold(await self._fetched(missing))
+        """Fold all that can be folded; a checkpoint may come between two rounds."""
+        while not self._stopping and await self._fold_some():
             self._stirred.set()
             await asyncio.sleep(0)
         full = set(self.shard.full())
         if full != self._held and not self._stopping:
             self._held = full
             self._hold(full)
+
+    async def _fold_some(self) -> bool:
+        async with self._busy:
+            missing = self.shard.due(LIMIT)
+            if missing is not None:
+                self.shard.fold(await self._fetched(missing))
+        return missing is not None
 
     async def _fetched(self, missing: Sequence[str]) -> dict[str, bytes | None]:
         stage, partition = self.shard.stage, self.shard.partition
@@ -163,7 +169,7 @@ class Desk:
                 ticked = time.monotonic()
                 async with self._busy:
                     self.shard.tick(wall_clock())
-                    await self._fold()
+                await self._fold()
             await self._checkpoint()
             await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - began)))
         await self._checkpoint()
