@@ -40,7 +40,7 @@ def score(
         "demand": _demand(x, serving),
         "trend": round(exp(trend), 3) if trend is not None else 1.0,
         "reasons": reasons(served, x),
-        "evidence": {kind: _whole(total) for kind, total in zip(KINDS, row.totals, strict=True)},
+        "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},
         "as_of": rfc3339(Millis(watermark)),
         "model": serving.name,
         "cold": row.totals[0] < ENOUGH_VIEWS or now - row.first < HOUR,
@@ -49,10 +49,6 @@ def score(
         "title": row.title,
         "stock": row.stock,
     }
-
-
-def _whole(total: float) -> int:
-    return round(total)
 
 
 def _conversion(row: ProductRow, serving: Serving, now: int) -> float:
