@@ -172,11 +172,8 @@ def _counted(redis: "Redis") -> tuple[tuple[int, ...], int]:
     """Events counted by each products shard, and products that still wait to be scored."""
     counts, stale = [], 0
     for partition in range(PARTITIONS):
-        checkpoint = keys.checkpoint("products", partition)
-        notes: Any = redis.hmget(checkpoint, ["counts", "stale"])
-        counted, waiting = (orjson.loads(raw or b"[]") for raw in notes)
-        counts.append(dict(counted).get("events", 0))
-        stale += len(waiting)
+        raw: Any = redis.hget(keys.checkpoint("products", partition), "counts")
+        counts.append(orjson.loads(raw or b"{}").get("events", 0))
     return tuple(counts), stale
 
 

@@ -1,6 +1,5 @@
 """Event time: how far the sources have come, and how time goes on when they fall silent."""
 
-import heapq
 from collections.abc import Iterable, Mapping
 
 import orjson
@@ -26,14 +25,13 @@ class Frontier:
 
     def see(self, events: Iterable[tuple[int, str]]) -> None:
         """Take note of times and who reported them. The order does not matter."""
-        latest = self._latest
-        for time, who in events:
-            if latest.get(who, 0) < time:
-                latest[who] = time
-        if len(latest) > WITNESSES:
-            self._latest = dict(
-                heapq.nlargest(WITNESSES, latest.items(), key=lambda x: (x[1], x[0]))
-            )
+        latest: dict[str, int] = {}
+        known = [(time, who) for who, time in self._latest.items()]
+        for time, who in sorted([*known, *events], reverse=True):
+            latest.setdefault(who, time)
+            if len(latest) == WITNESSES:
+                break
+        self._latest = latest
 
     @property
     def mark(self) -> Millis:

@@ -105,6 +105,7 @@ class Changes:
         notes: The shard's own small state: positions, clocks, counts.
         letters: To be sent once this is stored, in order, again after a crash.
         published: To the public keys, in order.
+        more: There are public documents left to be renewed.
     """
 
     rows: dict[str, bytes | None] = field(default_factory=dict)
@@ -112,6 +113,7 @@ class Changes:
     notes: dict[str, bytes] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     published: list[Publication] = field(default_factory=list)
+    more: bool = False
 
 
 class Memory(NamedTuple):
@@ -123,11 +125,10 @@ class Memory(NamedTuple):
     """Name of the Redis contents. Internal messages of another birth are void."""
 
 
-MOST_RENEWED = 250
-"""Public documents that one checkpoint renews; the others follow with the next.
-
-A busy worker writes fewer and larger checkpoints, so its scores get older, not its counts.
-"""
+MOST_RENEWED = 1_000
+"""Public documents of which one checkpoint renews so many at most; the others follow."""
+FEW_RENEWED = 50
+"""So many while a shard is behind: its scores get older, not its counts."""
 
 
 class Shard(Protocol):
@@ -164,6 +165,10 @@ class Shard(Protocol):
         """Topics that should not be read for now, because they wait for another."""
         ...
 
-    def changes(self) -> Changes | None:
-        """What has come since the last call; None if nothing has."""
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
+        """What has come since the last call; None if nothing has.
+
+        Args:
+            renewals: Public documents that are renewed at most.
+        """
         ...

@@ -333,8 +333,8 @@ def test_every_event_example_is_read(block: Block) -> None:
     event = json.loads(block.text)
     order, click = "items" in event, "user_id" in event
     topic: Topic = "orders" if order else "clicks" if click else "catalog"
-    (read,) = decode(topic, [Sent(0, NOW, None, block.text.encode())], ahead=0)
-    assert not isinstance(read.event, Refused), read.event
+    ((_, _, read),) = decode(topic, [Sent(0, NOW, None, block.text.encode())], ahead=0)
+    assert not isinstance(read, Refused), read
 
 
 def test_the_example_of_a_mapping_means_what_it_says(tmp_path: Path) -> None:

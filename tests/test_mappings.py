@@ -70,9 +70,9 @@ def refused(said: Sequence[Event | BadRow]) -> list[Refusal]:
     """What the worker would refuse of these events."""
     events = [event for event in said if isinstance(event, Event)]
     seen = [
-        decoded.event
+        read
         for event in events
-        for decoded in decode(
+        for _, _, read in decode(
             event.topic, [Sent(0, 2_000_000_000_000, None, orjson.dumps(event.value))], ahead=0
         )
     ]

@@ -25,9 +25,11 @@ from strategies import PRODUCTS, clicks, kinds, orders, products, steps
 
 from stream import keys
 from stream.clock import PATIENCE
+from stream.customers.activity import PLAIN_CLICK
 from stream.customers.known import known
 from stream.customers.row import CustomerRow
 from stream.partitions import home
+from stream.products.counting import SLOTS
 from stream.products.row import (
     HALF_LIVES,
     KINDS,
@@ -36,7 +38,7 @@ from stream.products.row import (
     WIDTH,
     ProductRow,
 )
-from stream.products.shard import SLOTS, ProductsPlan, ProductsShard
+from stream.products.shard import ProductsPlan, ProductsShard
 from stream.shards import Batch, Changes, Memory, Rank, Unrank
 from stream.units import DAY, HOUR, MINUTE, Millis
 from stream.wire import Entry, pack
@@ -59,10 +61,10 @@ def entry(
     """What the customers stage tells of an event; its position is set when it is sent."""
     clicked = kind in SLOTS or kind == "remove_from_cart"
     facts = known(CustomerRow(), product, category, time) if clicked else None
-    return [
-        *("", 0, kind, time, product, customer, "e"),
-        *(category, price, quantity, lines, 1.0, facts),
-    ]
+    about = ["", 0, kind, time, product, customer]
+    if clicked:
+        return [*about, category, price, 1.0, facts]
+    return [*about, category, price, quantity, lines, 1.0] if lines or quantity else about
 
 
 class Stage:
@@ -129,13 +131,14 @@ def activities(draw: st.DrawFn) -> list[Entry]:
 def amounts(entries: list[Entry], product: str) -> list[tuple[int, int, int]]:
     """What these entries count for a product: kind, time, amount."""
     found = []
-    for _, _, kind, time, about, *_, quantity, lines, _, _ in entries:
+    for _, _, kind, time, about, _, _, _, *counted in entries:
         sign = -1 if kind == "refund" else 1
         if about != product:
             continue
         if kind in SLOTS:
             found.append((SLOTS[kind], time, 1))
         elif kind != "remove_from_cart":
+            quantity, lines, _ = counted
             found += [(ORDERS, time, sign * lines), (UNITS, time, sign * quantity)]
     return found
 
@@ -272,7 +275,7 @@ def test_an_event_without_a_name_makes_no_candidate_and_no_label() -> None:
     """It is counted, and that is all."""
     stage = Stage()
     view = entry("view_item", BEGIN, "p", "")
-    view[-1] = None
+    del view[PLAIN_CLICK:]
     stage.hear(view, entry("purchase", BEGIN, "p", "", quantity=1, lines=1))
     assert stage.row().totals == [1, 0, 0, 1, 1]
     assert stage.candidates() == set()

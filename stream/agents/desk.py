@@ -9,7 +9,7 @@ from typing import TypeVar
 from stream.kafka.post import Post
 from stream.patience import Patience
 from stream.redis.checkpoints import Opened, RedisCheckpoints
-from stream.shards import Batch, Changes, Letter, Shard
+from stream.shards import FEW_RENEWED, MOST_RENEWED, Batch, Changes, Letter, Shard
 from stream.units import Millis
 
 LIMIT = 500
@@ -18,6 +18,8 @@ MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
 MOST_UNSAVED = 20_000
 """Records that may wait for a checkpoint before reading pauses."""
+PAUSE_BEHIND = 0.5
+"""Least time between two checkpoints of a shard whose worker is behind, s: fewer and larger."""
 TICK = 1.0
 """Seconds between two looks at the clock."""
 
@@ -53,6 +55,7 @@ class Desk:
         *,
         pause: float,
         hold: Hold,
+        behind: Callable[[], bool],
     ) -> None:
         """Take over an opened shard.
 
@@ -64,6 +67,8 @@ class Desk:
             patience: Who waits for neighbours.
             pause: Least time between two checkpoints, s.
             hold: Called when the topics change that are not to be read for now.
+            behind: Says whether much is left to be read, so that public documents of now would
+                soon be of the past.
         """
         self.shard = shard
         self._owner = opened.owner
@@ -74,6 +79,7 @@ class Desk:
         self._patience = patience
         self._pause = pause
         self._hold = hold
+        self._behind = behind
         self._held: set[str] = set()
         self._queue: asyncio.Queue[tuple[Batch, Ack] | None] = asyncio.Queue(MOST_QUEUED)
         self._busy = asyncio.Lock()  # held from `due` to `fold`: no checkpoint in between
@@ -171,18 +177,21 @@ class Desk:
                     self.shard.tick(wall_clock())
                 await self._fold()
             await self._checkpoint()
-            await asyncio.sleep(max(0.0, self._pause - (time.monotonic() - began)))
+            pause = max(self._pause, PAUSE_BEHIND) if self._behind() else self._pause
+            await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
         await self._checkpoint()
 
     async def _checkpoint(self) -> None:
         """Store what has come, then send what it leads to, then acknowledge what it holds."""
         async with self._busy:
-            changes = self.shard.changes()
+            changes = self.shard.changes(FEW_RENEWED if self._behind() else MOST_RENEWED)
             positions = self.shard.positions()
             self._unsaved = 0
         if changes is None and self._letters:
             changes = Changes()  # nothing new, but the last letters need not be sent again
         if changes is not None:
+            if changes.more:
+                self._stirred.set()
             await self._save(changes)
             self._letters = changes.letters
             await self._send(changes.letters)

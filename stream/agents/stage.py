@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ class StageRun:
         post: Post,
         *,
         patience: Patience,
+        behind: Callable[[], bool],
     ) -> None:
         """Prepare a stage.
 
@@ -74,6 +75,7 @@ class StageRun:
             checkpoints: Where shards are stored.
             post: Who sends their letters.
             patience: Who waits for neighbours.
+            behind: Says whether the worker has much left to read.
         """
         self.stage = stage
         self.desks: dict[int, Desk] = {}
@@ -82,6 +84,7 @@ class StageRun:
         self._checkpoints = checkpoints
         self._post = post
         self._patience = patience
+        self._behind = behind
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._fallen: asyncio.Future[BaseException] | None = None
         self._app: faust.App | None = None
@@ -244,6 +247,7 @@ class StageRun:
                 self._patience,
                 pause=PAUSES[self.stage],
                 hold=partial(self._hold, app, partition),
+                behind=self._behind,
             )
             known = desk.shard.positions()
             for tp in (tp for tp in assigned if tp.partition == partition):

@@ -115,8 +115,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
     async def perform_seek(self) -> None:
         """Go where the checkpoints say, instead of to the committed offsets."""
         positions = await self.transport.positions(self.assignment())
+        # In the consumer's thread: `seek` would take records from under its hands.
+        await self.seek_wait(positions)
         for tp, offset in positions.items():
-            await self.seek(tp, offset)
             self._read_offset[tp] = offset or None
             self._committed_offset[tp] = offset or None
 

@@ -27,6 +27,8 @@ REFRESH = 1.0
 """Seconds between two looks for a newer snapshot of the models."""
 PATIENCE = 10.0
 """Seconds that Redis has for an answer. A checkpoint is some megabytes, and a disk may be slow."""
+BEHIND = 2_000
+"""Records that lie unread in a worker that is behind."""
 LOST = 1.0
 """Seconds between two looks whether Kafka answers."""
 FAREWELL = 1.0
@@ -91,6 +93,7 @@ class Worker:
                 checkpoints,
                 self._post,
                 patience=self._patience,
+                behind=self.behind,
             )
             for stage in self.stages
         ]
@@ -108,6 +111,11 @@ class Worker:
         for task in (*tasks, *others):
             if not task.cancelled() and (error := task.exception()):
                 raise error
+
+    def behind(self) -> bool:
+        """Whether there is much to be read, here or in Kafka, in any of the stages."""
+        desks = [desk for run in self.runs for desk in run.desks.values()]
+        return sum(sum(desk.lag().values()) for desk in desks) > BEHIND
 
     def stop(self) -> None:
         """Finish what is begun, checkpoint, leave the group."""

@@ -6,7 +6,8 @@ So while a topic is known to hold more than was read, the others wait for its ne
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from math import inf
+from typing import Any
 
 from stream.clock import PATIENCE
 
@@ -14,12 +15,8 @@ MOST_QUEUED = 5_000
 """Items of one topic that may wait for another before reading it pauses."""
 
 
-class Item(NamedTuple):
-    """One record that waits for its turn."""
-
-    time: int
-    offset: int
-    content: Any
+Item = tuple[int, int, Any]
+"""One record that waits for its turn: time, offset, content."""
 
 
 class _Source:
@@ -59,21 +56,26 @@ class Merge:
         source.end = max(source.end, end)
         source.heard = now
 
-    def take(self, most: int, now: int | None) -> Iterator[tuple[str, Item]]:
-        """Hand out what is next, oldest first; stop where another topic has to be waited for."""
+    def take(self, most: int, now: int | None) -> Iterator[tuple[str, list[Item]]]:
+        """Hand out runs of what is next, oldest first; stop where a topic has to be waited for."""
         while most > 0:
-            heads = [(s.items[0].time, topic) for topic, s in self._sources.items() if s.items]
+            heads = [(s.items[0][0], topic) for topic, s in self._sources.items() if s.items]
             if not heads or any(
                 not s.items and self._behind(s, now) for s in self._sources.values()
             ):
                 return
             heads.sort()
             topic = heads[0][1]
-            until = heads[1] if len(heads) > 1 else None
+            end = inf
+            if len(heads) > 1:  # of two items of the same time, that of the first topic
+                time, other = heads[1]
+                end = time + (topic < other)
             items = self._sources[topic].items
-            while items and most > 0 and (until is None or (items[0].time, topic) <= until):
-                yield topic, items.popleft()
-                most -= 1
+            run: list[Item] = []
+            while items and items[0][0] < end and len(run) < most:
+                run.append(items.popleft())
+            most -= len(run)
+            yield topic, run
 
     def _behind(self, source: _Source, now: int | None) -> bool:
         """Whether a topic holds more than was read, and is still likely to deliver it."""
@@ -88,7 +90,7 @@ class Merge:
     def position(self, topic: str) -> int:
         """Offset of the next record of a topic that was not handed out."""
         source = self._sources[topic]
-        return source.items[0].offset if source.items else source.read
+        return source.items[0][1] if source.items else source.read
 
     def full(self) -> list[str]:
         """Topics of which enough is waiting."""

@@ -11,6 +11,14 @@ REFRESH = HOUR
 FAVOURITES = 3
 
 
+def worth_a_profile(row: CustomerRow) -> bool:
+    """Whether what has changed is worth another publication."""
+    if not row.last:
+        return False
+    urgent = not row.published or row.session_carts > 0
+    return urgent or row.last >= row.published + REFRESH
+
+
 def profile(pseudonym: str, row: CustomerRow, now: int) -> bytes:
     """Write the document behind `customer:<pseudonym>`."""
     everything = sum(row.interest(c, row.last) for c in row.categories) or 1.0

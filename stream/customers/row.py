@@ -1,7 +1,8 @@
 """What is known of one customer."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 
@@ -24,6 +25,7 @@ SEEN_SPAN = 7 * DAY
 """A generation of fingerprints is closed after this time, too; two are kept."""
 MOST_PAIRS = 50
 MOST_ORDERS = 100
+MOST_REFUNDS = 20
 MOST_CATEGORIES = 12
 
 
@@ -66,7 +68,8 @@ class CustomerRow:
     Attributes:
         now, before: Fingerprints of the events counted, in two generations.
         orders: Order id → [time, lines], the latest `MOST_ORDERS`.
-        refunds: Order id → [[product, quantity]] of refunds that came before their purchase.
+        refunds: Order id → [[product, quantity]] of refunds that came before their purchase, the
+            latest `MOST_REFUNDS`.
         categories: Category → [faded interest, time at which it stands].
         pairs: Product → what this customer did with it, the latest `MOST_PAIRS`.
         erased: Events up to this time are counted without a name; 0 if never erased.
@@ -121,13 +124,12 @@ class CustomerRow:
             self.session_events = 0
             self.session_carts = 0
         self.session_events += 1
-        self.first = min(self.first, time) if self.first else time
+        if not self.first or time < self.first:
+            self.first = time
         self.last = max(self.last, time)
 
-    def like(self, category: str | None, amount: float, time: int) -> None:
+    def like(self, category: str, amount: float, time: int) -> None:
         """Add to the interest in a category."""
-        if category is None:
-            return
         total, at = self.categories.get(category, (0.0, time))
         self.categories[category] = fold(total, at, amount, time, INTEREST)
         if len(self.categories) > MOST_CATEGORIES:
@@ -148,12 +150,14 @@ class CustomerRow:
         pair[LAST] = max(pair[LAST], time)
         return pair
 
-    def forgotten_pairs(self) -> Iterable[str]:
+    def forgotten_pairs(self) -> Sequence[str]:
         """Drop the products that this customer has not touched for longest; name them."""
-        while len(self.pairs) > MOST_PAIRS:
-            product = next(iter(self.pairs))
+        if len(self.pairs) <= MOST_PAIRS:
+            return ()
+        forgotten = list(islice(self.pairs, len(self.pairs) - MOST_PAIRS))
+        for product in forgotten:
             del self.pairs[product]
-            yield product
+        return forgotten
 
     def forget(self, until: int) -> None:
         """Drop everything but what keeps an event from being counted twice."""

@@ -13,6 +13,8 @@ SPARE = CAPACITY // 4
 """So many are kept in any case, before a passing burst is taken for a busy shop."""
 FLOOD = 10
 """A pace that would fill the ledger so many times over is no passing burst."""
+LOOK_EVERY = 64
+"""Clicks between two looks at the pace."""
 BOOST = {"add_to_cart": 16, "add_to_wishlist": 16}
 """Carts and wishes are rarer and tell more: so many times likelier to be in the sample."""
 
@@ -35,26 +37,37 @@ class Sampling:
         self._clicks: int = clicks
         self._at: int = at
         self._first: int = first
-        self.share = 1.0
+        self.share = self._fitting()
 
-    def click(self, time: int) -> None:
-        """Take note of a click."""
+    def weigh(self, kind: str, time: int, customer: str, product: str) -> float:
+        """Take note of a click; say its weight in the sample, or 0 if it is not kept."""
         self._clicks += 1
-        self._total, self._at = fold(self._total, self._at, 1.0, time, Millis(HOUR))
-        self._first = min(self._first or time, time)
+        self._first = self._first or time
+        if self._clicks % LOOK_EVERY == 0:
+            self._look(time)
+        return self.keeps(kind, customer, product)
+
+    def _look(self, time: int) -> None:
+        """See how busy the shop is."""
+        self._total, self._at = fold(self._total, self._at, float(LOOK_EVERY), time, Millis(HOUR))
+        self.share = self._fitting()
+
+    def _fitting(self) -> float:
         age = min(max(self._at - self._first, MINUTE), HOUR)
         expected = self._total / age * self._window
         share = 1.0
         if min(self._clicks, expected) > SPARE or expected > FLOOD * CAPACITY:
             while share * expected > CAPACITY:
                 share /= 2
-        self.share = share
+        return share
 
     def keeps(self, kind: str, customer: str, product: str) -> float:
         """Weight of such a click among those that are kept, or 0 if it is not kept.
 
         A view counts 1; what is likelier to be kept counts less.
         """
+        if self.share == 1.0:
+            return 1.0
         share = min(1.0, self.share * BOOST.get(kind, 1))
         if share < 1.0 and crc32(f"{customer} {product}".encode()) >= share * 2**32:
             return 0.0

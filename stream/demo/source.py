@@ -124,4 +124,4 @@ class _Record(NamedTuple):
 
 def _is_fit(event: Event, now: Millis) -> bool:
     record = _Record(0, now, None, orjson.dumps(event.value))
-    return not any(isinstance(read.event, Refused) for read in decode(event.topic, [record], 0))
+    return not any(isinstance(read, Refused) for _, _, read in decode(event.topic, [record], 0))

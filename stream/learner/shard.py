@@ -16,7 +16,7 @@ from stream.products.scoring import score
 from stream.products.serving import Serving
 from stream.rows import Rows
 from stream.settings import Stage
-from stream.shards import Batch, Changes, Memory, Publication, Put, Rank
+from stream.shards import MOST_RENEWED, Batch, Changes, Memory, Publication, Put, Rank
 from stream.units import DAY, SECOND, Millis
 from stream.wire import Entry, Inbox
 
@@ -162,7 +162,7 @@ class LearnerShard:
             category_prices={c: round(mean, 4) for c, (_, mean) in self._prices.items()},
         )
 
-    def changes(self) -> Changes | None:
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:  # noqa: ARG002 (few enough)
         """Everything since the last call, with a new snapshot if anything was learned."""
         if not self._stirred:
             return None

@@ -21,20 +21,28 @@ class CategorySums:
     def __init__(self) -> None:
         self._sums: dict[tuple[str, int], list[float]] = {}
 
-    def add(self, category: str | None, time: int, kind: int, amount: float) -> None:
-        """Count something that happened to a product of a category."""
-        if category is not None:
-            self._sum(category, time)[kind] += amount
-
-    def price(self, category: str | None, time: int, price: float | None) -> None:
-        """Take note of a price that was seen in a category."""
-        if category is not None and price:
-            sums = self._sum(category, time)
+    def click(self, category: str | None, time: int, kind: int | None, price: float | None) -> None:
+        """Count a click, where its kind is counted, and take note of the price that was seen."""
+        if category is None:
+            return
+        sums = self._sum(category, time)
+        if kind is not None:
+            sums[kind] += 1
+        if price:
             sums[WIDTH] += 1
             sums[WIDTH + 1] += log(price)
 
+    def order(self, category: str | None, time: int, kind: int, amount: float) -> None:
+        """Count what was sold, or refunded."""
+        if category is not None:
+            self._sum(category, time)[kind] += amount
+
     def _sum(self, category: str, time: int) -> list[float]:
-        return self._sums.setdefault((category, time // SLOT), [0.0] * (WIDTH + 2))
+        slot = category, time // SLOT
+        sums = self._sums.get(slot)
+        if sums is None:
+            sums = self._sums[slot] = [0.0] * (WIDTH + 2)
+        return sums
 
     def entries(self) -> list[list[object]]:
         """[category, time, sum] of each, once."""

@@ -2,7 +2,7 @@
 
 from math import log
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -188,6 +188,20 @@ class ProductRow:
             if not self.told:
                 self.price = price
             self.usual = price if self.usual is None else self.usual + 0.05 * (price - self.usual)
+
+    def hear_listing(self, said: dict[str, Any]) -> bool:
+        """Take the catalogue's word; False if it has said something later before."""
+        if said["time"] < self.told:
+            return False
+        self.told = said["time"]
+        self.category = said["category"]
+        self.title, self.brand = said.get("title"), said.get("brand")
+        self.stock, self.lead = said.get("stock"), said.get("lead_time_days")
+        self.listed = said.get("listed_at")
+        if said.get("price") is not None:
+            self.price = said["price"]
+            self.usual = self.usual if self.usual is not None else self.price
+        return True
 
     def encode(self) -> bytes:
         """Write it as plain bytes."""

@@ -1,0 +1,186 @@
+"""What an event does: to its customer's row, and to what the products stage is told."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from stream.customers.activity import Activity
+from stream.customers.known import known
+from stream.customers.row import (
+    BOUGHT,
+    CARTS,
+    LEFT,
+    MOST_ORDERS,
+    MOST_REFUNDS,
+    PRICE,
+    PRODUCT,
+    VIEWS,
+    CustomerRow,
+)
+from stream.customers.sampling import BOOST, Sampling
+
+INTEREST = {
+    "view_item": 1.0,
+    "select_item": 1.0,
+    "add_to_wishlist": 3.0,
+    "add_to_cart": 5.0,
+    "remove_from_cart": -4.0,
+}
+"""What an event says of the interest in its category."""
+BUYING = 10.0
+
+
+class Work(NamedTuple):
+    """One event whose turn has come, and where it was read."""
+
+    source: str
+    offset: int
+    customer: str
+    event: dict[str, Any]
+
+
+class Counting:
+    """Counts each event once.
+
+    Attributes:
+        counts: What was counted, and what was not, by kind.
+    """
+
+    __slots__ = ("_activity", "_sampling", "counts")
+
+    def __init__(self, activity: Activity, sampling: Sampling, counts: Counter[str]) -> None:
+        self._activity = activity
+        self._sampling = sampling
+        self.counts = counts
+
+    def count(self, work: Work, row: CustomerRow) -> bool:
+        """Count an event in its customer's row; False if it was counted before."""
+        event = work.event
+        if not row.is_new(event["event_id"], event["time"]):
+            self.counts["duplicates"] += 1
+            return False
+        match event["type"]:
+            case "purchase":
+                self._purchase(work, row)
+            case "refund":
+                self._refund(work, row)
+            case _:
+                self._click(work, row)
+        return True
+
+    def _click(self, work: Work, row: CustomerRow) -> None:
+        source, offset, customer, event = work
+        kind, time, product = event["type"], event["time"], event["product_id"]
+        category = event.get("category")
+        self.counts["clicks"] += 1
+        entry = [source, offset, kind, time, product, customer, category, event.get("price")]
+        if time <= row.erased:
+            entry[5] = ""
+            self._activity.tell(entry)
+            return
+        weight = self._sampling.weigh(kind, time, customer, product)
+        if weight or kind in BOOST:
+            entry += (weight, known(row, product, category, time))
+        row.visit(time, event.get("session_id"))
+        row.clicks += 1
+        if category is not None:
+            row.like(category, INTEREST[kind], time)
+        pair = row.pair(product, time)
+        if kind in ("view_item", "select_item"):
+            pair[VIEWS] += 1
+        elif kind == "remove_from_cart":
+            pair[CARTS] = max(0, pair[CARTS] - 1)
+        else:
+            pair[CARTS] += 1
+            row.session_carts += 1
+        self._activity.tell(entry)
+        self._forget_pairs(work, row)
+
+    def _purchase(self, work: Work, row: CustomerRow) -> None:
+        source, offset, customer, event = work
+        order, time, items = event["order_id"], event["time"], event["items"]
+        if order in row.orders:
+            self.counts["duplicates"] += 1
+            return
+        self.counts["purchases"] += 1
+        named = time > row.erased
+        lines = [[item["product_id"], item["quantity"], item["price"]] for item in items]
+        for item in items:
+            product = item["product_id"]
+            self._activity.tell(
+                [
+                    *(source, offset, "purchase", time, product, customer if named else ""),
+                    *(item.get("category"), item["price"], item["quantity"], 1),
+                    self._sampling.keeps("add_to_cart", customer, product),
+                ]
+            )
+        row.orders[order] = (time, lines)
+        if named:
+            row.visit(time, row.session or None)
+            row.order_count += 1
+            row.line_count += len(lines)
+            row.spend += sum(line[LEFT] * line[PRICE] for line in lines)
+            row.last_order = max(row.last_order, time)
+            row.published = 0
+            for item in items:
+                if item.get("category") is not None:
+                    row.like(item["category"], BUYING, time)
+                pair = row.pair(item["product_id"], time)
+                pair[BOUGHT] += 1
+                pair[CARTS] = 0
+            self._forget_pairs(work, row)
+        for product, quantity in row.refunds.pop(order, ()):
+            self._take_back(work, row, order, product, quantity)
+        while len(row.orders) > MOST_ORDERS:
+            del row.orders[next(iter(row.orders))]
+
+    def _refund(self, work: Work, row: CustomerRow) -> None:
+        order = work.event["order_id"]
+        self.counts["refunds"] += 1
+        for item in work.event["items"]:
+            if order in row.orders:
+                self._take_back(work, row, order, item["product_id"], item["quantity"])
+            else:
+                row.refunds.setdefault(order, []).append((item["product_id"], item["quantity"]))
+        while len(row.refunds) > MOST_REFUNDS:
+            del row.refunds[next(iter(row.refunds))]
+            self.counts["refunds_forgotten"] += 1
+
+    def _take_back(
+        self, work: Work, row: CustomerRow, order: str, product: str, quantity: int
+    ) -> None:
+        """Take back what a purchase counted: no more than it did, and at its own time."""
+        time, lines = row.orders[order]
+        for line in lines:
+            back = min(quantity, line[LEFT]) if line[PRODUCT] == product else 0
+            if back:
+                quantity -= back
+                line[LEFT] -= back
+                if time > row.erased:
+                    row.spend -= back * line[PRICE]
+                    row.published = 0
+                self._activity.tell(
+                    [
+                        *(work.source, work.offset, "refund", time, product, ""),
+                        *(None, None, back, int(line[LEFT] == 0), 0.0),
+                    ]
+                )
+
+    def _forget_pairs(self, work: Work, row: CustomerRow) -> None:
+        for product in row.forgotten_pairs():
+            self._forget(work, product)
+
+    def _forget(self, work: Work, product: str) -> None:
+        source, offset, customer, event = work
+        self._activity.tell([source, offset, "forget", event["time"], product, customer])
+
+    def erase(self, work: Work, row: CustomerRow) -> bool:
+        """Forget a customer up to the time of the request; False if that has been done."""
+        until = work.event["time"]
+        if until <= row.erased:
+            return False
+        for product in row.pairs:
+            self._forget(work, product)
+        self._activity.tell_all([work.source, work.offset, "erase", until, "", work.customer])
+        row.forget(until)
+        self.counts["erased"] += 1
+        return True

@@ -1,0 +1,209 @@
+"""What happens to a product: what is counted, what is predicted, and what waits for its label."""
+
+from collections import Counter
+from typing import Any
+from zlib import crc32
+
+import orjson
+
+from stream.customers.activity import PLAIN_CLICK
+from stream.models.linear import probability, units
+from stream.products.candidates import Candidates
+from stream.products.categories import CategorySums
+from stream.products.features import click_features, features, rounded
+from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
+from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
+from stream.products.serving import POTENTIAL_HORIZONS, Serving, corrected
+from stream.rows import Rows
+from stream.units import DAY, HOUR
+from stream.wire import Entry
+
+ACTIVE = 8 * DAY
+"""A product is looked at at each bucket's close until it has been quiet for so long."""
+KEPT_BUCKETS = 15 * DAY
+STRIDES = {HOUR: 4 * HOUR, DAY: 6 * HOUR, 7 * DAY: DAY}
+"""How far apart the forecasts of one product lie that are learned from, by horizon."""
+QUIET_VIEWS = 20.0
+"""Faded views of a week under which a product is quiet, and forecast …"""
+QUIET_RARER = 6
+"""… so many times more rarely: most products are, and there is little to learn from them."""
+SLOTS = {"view_item": VIEWS, "select_item": VIEWS, "add_to_cart": CARTS, "add_to_wishlist": WISHES}
+
+
+class Counting:
+    """Counts what happened, and notes what is to be learned from it.
+
+    Attributes:
+        serving: The models.
+        since: Time of the first event.
+        counts: How much was counted, by kind.
+        examples: What the learner is to be told: [kind, …].
+    """
+
+    def __init__(
+        self, rows: Rows[ProductRow], ledger: Ledger, bucket: int, since: int, counts: Counter[str]
+    ) -> None:
+        """Work on a shard's rows and ledger.
+
+        Args:
+            rows: Those of the work that will be handed over are in memory.
+            ledger: What waits for its label.
+            bucket: Length of a demand bucket, ms.
+            since: See above; 0 if there was none.
+            counts: See above.
+        """
+        self.serving = Serving()
+        self.since = since
+        self.counts = counts
+        self.examples: list[Entry] = []
+        self.candidates = Candidates()
+        self._sums = CategorySums()
+        self._rows = rows
+        self._ledger = ledger
+        self._bucket = bucket
+
+    def happen(self, entry: Entry) -> None:
+        """Count what the customers stage tells."""
+        kind = entry[2]
+        match kind:
+            case "purchase" | "refund":
+                self._order(entry)
+            case "forget":
+                self.candidates.drop(entry[4], entry[5])
+            case "erase":
+                self._ledger.erase(entry[5], entry[3])
+            case _:
+                self._click(entry)
+
+    def _touched(
+        self, product: str, time: int, category: str | None, price: float | None
+    ) -> ProductRow:
+        """The product's row, when something has happened to it."""
+        row = self._rows.change(product)
+        if not self.since or time < self.since:
+            self.since = time
+        bucket = time // self._bucket
+        # What ends before this event is closed first, so that forecasts know nothing of it.
+        if not row.closed:
+            row.closed = bucket
+        elif bucket > row.closed:
+            self._forecast(product, row, bucket)
+        self._ledger.watch(product, (row.closed + 1) * self._bucket)
+        row.hear(category, price)
+        self.counts["events"] += 1
+        return row
+
+    def _click(self, entry: Entry) -> None:
+        kind, time, product, customer, category, price = entry[2:PLAIN_CLICK]
+        row = self._touched(product, time, category, price)
+        if len(entry) > PLAIN_CLICK and customer:
+            self._predict(entry, row)
+        slot = SLOTS.get(kind)
+        if slot is not None:
+            row.totals[slot] += 1
+            row.count(slot, time, 1)
+        self._sums.click(row.category, time, slot, price)
+
+    def _order(self, entry: Entry) -> None:
+        _, _, kind, time, product, customer, category, price, quantity, lines, weight = entry
+        row = self._touched(product, time, category, price)
+        sign = 1 if kind == "purchase" else -1
+        for slot, amount in ((ORDERS, sign * lines), (UNITS, sign * quantity)):
+            if amount:
+                row.totals[slot] += amount
+                row.count(slot, time, amount)
+                self._sums.order(row.category, time, slot, amount)
+        row.sell(sign * quantity, time // self._bucket)
+        if kind == "purchase" and customer:
+            self.candidates.drop(product, customer)
+            for label in self._ledger.sale(Sale(time, customer, product), keep=weight > 0):
+                self.label(label)
+
+    def _predict(self, entry: Entry, row: ProductRow) -> None:
+        """Predict a conversion, and let the click wait for its label if it is in the sample."""
+        kind, time, product, customer, _, _, weight, known = entry[2:]
+        serving = self.serving
+        x = click_features(known, kind, row, time, self._category_price(row))
+        model, rule = (probability(v) for v in serving.conversion.both(x))
+        model = corrected(model, serving.in_time)
+        served = model if serving.conversion.trusted else rule
+        row.expect(served, time)
+        if kind != "remove_from_cart" and not self._ledger.bought_since(customer, product, time):
+            self.candidates.put(product, customer, served)
+        if weight:
+            tail = orjson.dumps(
+                [time, weight, round(model, 6), round(rule, 6), row.category, rounded(x)]
+            )
+            self._ledger.click(Click(time, customer, product, tail))
+
+    def close(self, watch: Watch, watermark: int) -> None:
+        """Look at a product whose bucket has closed; keep looking while it is alive."""
+        product, bucket = watch.product, self._bucket
+        row = self._rows.change(product)
+        self._forecast(product, row, watermark // bucket)
+        # Not by the watermark: where it has leapt, forecasts of before are still to be told.
+        row.prune((watch.due - KEPT_BUCKETS) // bucket)
+        if row.at > watermark - ACTIVE:
+            self._ledger.watch(product, (row.closed + 1) * bucket)
+
+    def _forecast(self, product: str, row: ProductRow, until: int) -> None:
+        """Let forecasts made at bucket boundaries wait for their horizon.
+
+        None for when the product was quiet: made because it sells again, they would all come true.
+        """
+        bucket = self._bucket
+        offset = crc32(product.encode())
+        rarer = QUIET_RARER if row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS else 1
+        for boundary in range(row.closed + 1, min(until, (row.at + ACTIVE) // bucket) + 1):
+            for horizon, stride in STRIDES.items():
+                if (
+                    horizon >= bucket
+                    and (boundary + offset) % max(1, rarer * stride // bucket) == 0
+                ):
+                    self._ledger.forecast(
+                        Window(product, boundary, horizon, self._tail(row, boundary, horizon))
+                    )
+        row.closed = max(row.closed, until)
+
+    def _tail(self, row: ProductRow, boundary: int, horizon: int) -> bytes:
+        """Note what is predicted at a boundary, and from what."""
+        serving, bucket = self.serving, self._bucket
+        time = boundary * bucket
+        x = features(row, time, bucket, self._category_price(row))
+        # Whether demand rises can be told once a whole horizon lies behind: before that, all does.
+        told = horizon in POTENTIAL_HORIZONS and time - horizon >= self.since
+        chances = [probability(v) for v in serving.potential[horizon].both(x)] if told else []
+        model, rule = serving.demand[horizon].both(x)
+        spread = serving.spread[horizon]
+        expected = [units(model), units(rule), units(model + spread.p10), units(model + spread.p90)]
+        last = row.sold(boundary - horizon // bucket, boundary)
+        return orjson.dumps([time, last, rounded(chances), rounded(expected), rounded(x)])
+
+    def settle(self, window: Window) -> None:
+        """A horizon has passed: tell the learner what was sold in it."""
+        row = self._rows[window.product]
+        sold = row.sold(window.bucket, window.bucket + window.horizon // self._bucket)
+        self._tell(
+            "window", window.product, window.horizon, max(0.0, sold), orjson.Fragment(window.tail)
+        )
+        self.counts["windows"] += 1
+
+    def label(self, label: Label) -> None:
+        """Time has told of a click: tell the learner."""
+        self.counts["positives" if label.positive else "negatives"] += 1
+        self._tell(
+            "click", label.positive, label.late, label.delay, orjson.Fragment(label.click.tail)
+        )
+
+    def _tell(self, *example: Any) -> None:
+        self.examples.append(list(example))
+
+    def _category_price(self, row: ProductRow) -> float | None:
+        return None if row.category is None else self.serving.category_prices.get(row.category)
+
+    def take_examples(self) -> list[Entry]:
+        """What the learner is to be told, once; what happened in each category at the end."""
+        for entry in self._sums.entries():
+            self._tell("category", *entry)
+        examples, self.examples = self.examples, []
+        return examples
