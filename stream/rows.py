@@ -3,13 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 
 from stream.errors import Misconfigured
 
-R = TypeVar("R")
+R = TypeVar("R", bound="Row")
 
 
 def stored_values(raw: bytes, version: int) -> list[Any]:
@@ -28,11 +28,20 @@ def stored_values(raw: bytes, version: int) -> list[Any]:
     return values
 
 
+class Row(Protocol):
+    """What is known of something."""
+
+    def encode(self) -> bytes:
+        """Write it as plain bytes."""
+        ...
+
+
 class Rows(Generic[R]):
     """Rows by id, fetched when needed, forgotten when long unused.
 
     Attributes:
-        changed: Ids of rows that differ from the checkpoint, in order of change.
+        held: The rows in memory, those unused for longest first.
+        changed: Ids of those that differ from the checkpoint, in order of change.
     """
 
     def __init__(self, most: int, decode: Callable[[str, bytes | None], R]) -> None:
@@ -42,18 +51,18 @@ class Rows(Generic[R]):
             most: Rows kept when all are stored.
             decode: Makes a row of what is stored, or a new one of None.
         """
+        self.held: OrderedDict[str, R] = OrderedDict()
         self._most = most
         self._decode = decode
-        self._rows: OrderedDict[str, R] = OrderedDict()
         self.changed: dict[str, None] = {}
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Name those that would have to be fetched; keep the others from being forgotten."""
-        rows = self._rows
+        held, keep = self.held, self.held.move_to_end
         lacking = []
         for id_ in ids:
-            if id_ in rows:
-                rows.move_to_end(id_)
+            if id_ in held:
+                keep(id_)
             else:
                 lacking.append(id_)
         return lacking
@@ -61,24 +70,15 @@ class Rows(Generic[R]):
     def add(self, found: Mapping[str, bytes | None]) -> None:
         """Take fetched rows in."""
         for id_, raw in found.items():
-            self._rows[id_] = self._decode(id_, raw)
-
-    def __getitem__(self, id_: str) -> R:
-        return self._rows[id_]
-
-    def __contains__(self, id_: str) -> bool:
-        return id_ in self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
+            self.held[id_] = self._decode(id_, raw)
 
     def change(self, id_: str) -> R:
         """The row, marked as changed."""
         self.changed[id_] = None
-        return self._rows[id_]
+        return self.held[id_]
 
-    def stored(self, needed: Collection[str] = ()) -> None:
-        """All changes are about to be written: forget the rows that were not used for longest.
+    def stored(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
+        """What is to be stored: all changes. Forgets the rows that were not used for longest.
 
         What has just changed stays until the next call. It is being written, and would be read
         back as it was before.
@@ -86,7 +86,10 @@ class Rows(Generic[R]):
         Args:
             needed: Ids that must stay, because work has been planned with them.
         """
-        written, self.changed = self.changed, {}
-        for id_ in list(islice(self._rows, max(0, len(self._rows) - self._most))):
-            if id_ not in needed and id_ not in written:
-                del self._rows[id_]
+        held = self.held
+        changed: dict[str, bytes | None] = {id_: held[id_].encode() for id_ in self.changed}
+        self.changed = {}
+        for id_ in list(islice(held, max(0, len(held) - self._most))):
+            if id_ not in needed and id_ not in changed:
+                del held[id_]
+        return changed

@@ -86,7 +86,7 @@ class Stage:
 
     def row(self, product: str = "p") -> ProductRow:
         """What is known of a product."""
-        return self.shard._rows[product]
+        return self.shard._rows.held[product]
 
     def changes(self) -> Changes:
         """What has come since the last call."""

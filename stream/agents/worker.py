@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import signal
+import time
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
@@ -29,6 +30,8 @@ PATIENCE = 10.0
 """Seconds that Redis has for an answer. A checkpoint is some megabytes, and a disk may be slow."""
 BEHIND = 2_000
 """Records that lie unread in a worker that is behind."""
+LOOK = 0.1
+"""Seconds between two looks whether it is."""
 LOST = 1.0
 """Seconds between two looks whether Kafka answers."""
 FAREWELL = 1.0
@@ -54,6 +57,8 @@ class Worker:
         self._patience = Patience()
         self._stop = asyncio.Event()
         self._serving = Serving()
+        self._behind = False
+        self._looked = 0.0
 
     async def run(self) -> None:
         """Work until `stop`.
@@ -98,8 +103,9 @@ class Worker:
             for stage in self.stages
         ]
         # What is loaded by now stays: the collector need not look at it again and again.
+        # And what comes mostly goes soon: looked at early, it would be looked at for nothing.
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(500_000, 20, 50)
         tasks = [asyncio.create_task(run.run(self._stop)) for run in self.runs]
         others = [asyncio.create_task(work) for work in (self._refresh(), self._watch())]
         await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -114,8 +120,12 @@ class Worker:
 
     def behind(self) -> bool:
         """Whether there is much to be read, here or in Kafka, in any of the stages."""
-        desks = [desk for run in self.runs for desk in run.desks.values()]
-        return sum(sum(desk.lag().values()) for desk in desks) > BEHIND
+        now = time.monotonic()
+        if now >= self._looked + LOOK:
+            self._looked = now
+            desks = [desk for run in self.runs for desk in run.desks.values()]
+            self._behind = sum(sum(desk.lag().values()) for desk in desks) > BEHIND
+        return self._behind
 
     def stop(self) -> None:
         """Finish what is begun, checkpoint, leave the group."""

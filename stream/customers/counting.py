@@ -1,7 +1,7 @@
 """What an event does: to its customer's row, and to what the products stage is told."""
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from stream.customers.activity import Activity
 from stream.customers.known import known
@@ -29,13 +29,8 @@ INTEREST = {
 BUYING = 10.0
 
 
-class Work(NamedTuple):
-    """One event whose turn has come, and where it was read."""
-
-    source: str
-    offset: int
-    customer: str
-    event: dict[str, Any]
+Work = tuple[str, int, str, dict[str, Any]]
+"""One event whose turn has come: source and offset where it was read, customer, event."""
 
 
 class Counting:
@@ -54,7 +49,7 @@ class Counting:
 
     def count(self, work: Work, row: CustomerRow) -> bool:
         """Count an event in its customer's row; False if it was counted before."""
-        event = work.event
+        event = work[3]
         if not row.is_new(event["event_id"], event["time"]):
             self.counts["duplicates"] += 1
             return False
@@ -134,9 +129,10 @@ class Counting:
             del row.orders[next(iter(row.orders))]
 
     def _refund(self, work: Work, row: CustomerRow) -> None:
-        order = work.event["order_id"]
+        event = work[3]
+        order = event["order_id"]
         self.counts["refunds"] += 1
-        for item in work.event["items"]:
+        for item in event["items"]:
             if order in row.orders:
                 self._take_back(work, row, order, item["product_id"], item["quantity"])
             else:
@@ -149,6 +145,7 @@ class Counting:
         self, work: Work, row: CustomerRow, order: str, product: str, quantity: int
     ) -> None:
         """Take back what a purchase counted: no more than it did, and at its own time."""
+        source, offset, _, _ = work
         time, lines = row.orders[order]
         for line in lines:
             back = min(quantity, line[LEFT]) if line[PRODUCT] == product else 0
@@ -160,7 +157,7 @@ class Counting:
                     row.published = 0
                 self._activity.tell(
                     [
-                        *(work.source, work.offset, "refund", time, product, ""),
+                        *(source, offset, "refund", time, product, ""),
                         *(None, None, back, int(line[LEFT] == 0), 0.0),
                     ]
                 )
@@ -175,12 +172,13 @@ class Counting:
 
     def erase(self, work: Work, row: CustomerRow) -> bool:
         """Forget a customer up to the time of the request; False if that has been done."""
-        until = work.event["time"]
+        source, offset, customer, event = work
+        until = event["time"]
         if until <= row.erased:
             return False
         for product in row.pairs:
             self._forget(work, product)
-        self._activity.tell_all([work.source, work.offset, "erase", until, "", work.customer])
+        self._activity.tell_all([source, offset, "erase", until, "", customer])
         row.forget(until)
         self.counts["erased"] += 1
         return True

@@ -172,8 +172,9 @@ class CustomerRow:
     @classmethod
     def decode(cls, _: str, raw: bytes | None) -> "CustomerRow":
         """Read what `encode` wrote, or begin a new row."""
-        row = cls()
-        if raw is not None:
-            for name, value in zip(STORED, stored_values(raw, VERSION), strict=True):
-                setattr(row, name, value)
+        if raw is None:
+            return cls()
+        row = cls.__new__(cls)
+        for name, value in zip(STORED, stored_values(raw, VERSION), strict=True):
+            setattr(row, name, value)
         return row

@@ -128,7 +128,7 @@ class CustomersShard:
                     self._plan_strays(items)
                 case _:
                     self._plan_events(topic, items)
-        customers = dict.fromkeys([work.customer for work in self._work])
+        customers = dict.fromkeys([customer for _, _, customer, _ in self._work])
         customers.update(dict.fromkeys(self._unprofiled.next(limit // 4 if taken else limit)))
         missing = self._rows.missing(customers)
         return missing if taken or missing else None
@@ -142,7 +142,7 @@ class CustomersShard:
                 continue
             partition, customer = whose(event["user_id"])
             if partition == self.partition:
-                self._work.append(Work(source, offset, customer, event))
+                self._work.append((source, offset, customer, event))
             else:
                 self._strays[partition].append([source, offset, topic, event])
                 self.counts["strays"] += 1
@@ -153,32 +153,31 @@ class CustomersShard:
             message = self._inbox.open(raw) if raw else None
             for _source, _offset, _topic, event in message.entries if message else ():
                 customer = self._whose(event["user_id"])[1]
-                self._work.append(Work(source, offset, customer, event))
+                self._work.append((source, offset, customer, event))
 
     def _plan_erasures(self, items: Iterable[Item]) -> None:
+        source = f"erasures.{self.partition}"
         for _, offset, raw in items:
             if raw:
                 request = {**orjson.loads(raw), "type": ERASURE}
-                self._work.append(
-                    Work(f"erasures.{self.partition}", offset, request["customer"], request)
-                )
+                self._work.append((source, offset, request["customer"], request))
 
     def fold(self, found: Mapping[str, bytes | None]) -> None:
         """Fold the chosen events into their customers' rows."""
-        rows, changed = self._rows, self._rows.changed
-        rows.add(found)
+        self._rows.add(found)
+        held, change, count = self._rows.held, self._rows.change, self._counting.count
         heard: dict[str, list[tuple[int, str]]] = {"clicks": [], "orders": []}
         for work in self._work:
-            customer, event = work.customer, work.event
-            row = rows[customer]
+            _, _, customer, event = work
             kind = event["type"]
             if kind == ERASURE:
-                if self._counting.erase(work, row):
-                    changed[customer] = self._erased[customer] = None
+                if self._counting.erase(work, held[customer]):
+                    change(customer)
+                    self._erased[customer] = None
                     self._unprofiled.remove(customer)
                 continue
-            if self._counting.count(work, row):
-                changed[customer] = None
+            if count(work, held[customer]):
+                change(customer)
             heard["orders" if kind in ORDERED else "clicks"].append((event["time"], customer))
         for topic, times in heard.items():
             if times:
@@ -201,19 +200,16 @@ class CustomersShard:
         if not (self._stirred or self._unprofiled):
             return None
         published = self._published(renewals)
-        rows: dict[str, bytes | None] = {
-            id_: self._rows[id_].encode() for id_ in self._rows.changed
-        }
+        needed = {customer for _, _, customer, _ in self._work}
+        needed.update(self._unprofiled.next(MOST_RENEWED))
         changes = Changes(
-            rows=rows,
+            rows=self._rows.stored(needed),
             waiting=self._unprofiled.changes(),
             notes=self._notes(),
             letters=self._outgoing(),
             published=published,
             more=len(self._unprofiled) > 0,
         )
-        needed = {work.customer for work in self._work}
-        self._rows.stored(needed.union(self._unprofiled.next(MOST_RENEWED)))
         self._stirred = False
         return changes
 
@@ -246,17 +242,17 @@ class CustomersShard:
     def _published(self, renewals: int) -> list[Publication]:
         """Profiles that have changed, and those that must go."""
         published: list[Publication] = []
-        rows, unprofiled = self._rows, self._unprofiled
-        unprofiled.add(id_ for id_ in rows.changed if worth_a_profile(rows[id_]))
+        held, unprofiled = self._rows.held, self._unprofiled
+        unprofiled.add([id_ for id_ in self._rows.changed if worth_a_profile(held[id_])])
         for customer in unprofiled.next(renewals):
-            if customer in rows:
+            if customer in held:
                 unprofiled.remove(customer)
-                row = rows.change(customer)
+                row = self._rows.change(customer)
                 row.published = row.last
                 document = profile(customer, row, max(self._clock.watermark, row.last))
                 published.append(Put(keys.customer(customer), document))
         published.extend(
-            Drop(keys.customer(customer)) for customer in self._erased if not rows[customer].last
+            Drop(keys.customer(customer)) for customer in self._erased if not held[customer].last
         )
         self._erased.clear()
         return published

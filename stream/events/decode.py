@@ -30,6 +30,7 @@ EARLIEST_MS = 100_000_000_000
 LATEST_MS = 253_370_764_800_000
 """9999-01-01. What is later cannot be written as RFC 3339."""
 EARLIEST_S = 100_000_000
+_OPEN, _CLOSE = b"{}"
 IDS = ("event_id", "user_id", "product_id", "order_id", "category", "session_id")
 
 
@@ -74,11 +75,13 @@ def decode(topic: Topic, records: Sequence[Record], ahead: int, since: int = 0) 
     """
     present = [record for record in records if record.value]
     values = [record.value or b"" for record in present]
-    events = _all_at_once(topic, values)
-    if events:
+    joined = b"[" + b",".join(values) + b"]"
+    events = _all_at_once(topic, values, joined)
+    if events and topic != "catalog" and joined.isascii() and b"\\" not in joined:
+        # No id is longer in bytes than in letters. Where the times are plain, nothing is left.
+        times = [event["time"] for event in events]
         latest = min(min([record.timestamp for record in present]) + ahead, LATEST_MS)
-        times = _plain_times(values, events, latest)
-        if times:
+        if set(map(type, times)) == {int} and min(times) >= EARLIEST_MS and max(times) <= latest:
             return list(zip(times, [record.offset for record in present], events, strict=True))
     decoded: list[Decoded] = []
     time = since
@@ -94,27 +97,14 @@ def decode(topic: Topic, records: Sequence[Record], ahead: int, since: int = 0) 
     return decoded
 
 
-def _plain_times(
-    values: Sequence[bytes], events: Sequence[dict[str, Any]], latest: int
-) -> list[int] | None:
-    """Times of events of which there is nothing to settle; None if there may be something."""
-    times = [event["time"] for event in events]
-    if (
-        set(map(type, times)) == {int}
-        and min(times) >= EARLIEST_MS
-        and max(times) <= latest
-        and all(map(bytes.isascii, values))
-        and not any(b"\\u" in value or b"listed_at" in value for value in values)
-    ):
-        return times
-    return None
-
-
-def _all_at_once(topic: Topic, values: Sequence[bytes]) -> list[dict[str, Any]] | None:
+def _all_at_once(
+    topic: Topic, values: Sequence[bytes], joined: bytes
+) -> list[dict[str, Any]] | None:
     # Each must be an object of its own: `{},{` and `}` are two records, and joined two objects.
-    if not all(len(v) <= MAX_RECORD and v[:1] == b"{" and v[-1:] == b"}" for v in values):
+    if not values or max(map(len, values)) > MAX_RECORD:
         return None
-    joined = b"[" + b",".join(values) + b"]"
+    if not all(value[0] == _OPEN and value[-1] == _CLOSE for value in values):
+        return None
     # With one brace a record, as many objects as records are those records. With more, some may
     # make up for others: `{"x":[{}` and `{}]}` and `{},{}` are three objects when joined.
     if joined.count(b"{") != len(values) and not all(map(_is_json, values)):

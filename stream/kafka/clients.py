@@ -43,8 +43,13 @@ def connection(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def make_producer(settings: Settings) -> AIOKafkaProducer:
-    """Make a producer, not yet started, that neither loses nor repeats what it has taken."""
+def make_producer(settings: Settings, *, compress: bool = True) -> AIOKafkaProducer:
+    """Make a producer, not yet started, that neither loses nor repeats what it has taken.
+
+    Args:
+        settings: Where Kafka is.
+        compress: Whether to spend a worker's time on smaller messages.
+    """
     return AIOKafkaProducer(
         **connection(settings),
         client_id="stream",
@@ -53,7 +58,7 @@ def make_producer(settings: Settings) -> AIOKafkaProducer:
         linger_ms=5,
         max_batch_size=256 << 10,
         max_request_size=LARGEST_REQUEST,
-        compression_type="lz4",
+        compression_type="lz4" if compress else None,
     )
 
 

@@ -90,7 +90,7 @@ class Post:
             return self._producer
 
     async def _made(self) -> AIOKafkaProducer:
-        producer: AIOKafkaProducer = make_producer(self._settings)
+        producer: AIOKafkaProducer = make_producer(self._settings, compress=False)
         with kafka_errors():
             try:
                 await producer.start()

@@ -192,17 +192,13 @@ class LearnerShard:
                 self._reported = self._now
                 for kind, report in self.models.reports().items():
                     published.append(Put(keys.metrics(kind), orjson.dumps(report)))
-        rows: dict[str, bytes | None] = {
-            id_: self._rows[id_].encode() for id_ in self._rows.changed
-        }
-        self._rows.stored()
         self._learned = self._stirred = False
-        return Changes(rows=rows, notes=notes, published=published)
+        return Changes(rows=self._rows.stored(), notes=notes, published=published)
 
     def _scored(self, serving: Serving) -> Iterable[Publication]:
         ranks: dict[str, float] = {}
         for category in self._rows.changed:
-            row = self._rows[category]
+            row = self._rows.held[category]
             document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
             ranks[category] = document["score"]
             yield Put(keys.category(category), orjson.dumps(document))

@@ -181,7 +181,7 @@ class Counting:
 
     def settle(self, window: Window) -> None:
         """A horizon has passed: tell the learner what was sold in it."""
-        row = self._rows[window.product]
+        row = self._rows.held[window.product]
         sold = row.sold(window.bucket, window.bucket + window.horizon // self._bucket)
         self._tell(
             "window", window.product, window.horizon, max(0.0, sold), orjson.Fragment(window.tail)

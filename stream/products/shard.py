@@ -167,7 +167,7 @@ class ProductsShard:
             self.counts["strays"] += 1
             return
         self.counts["listings"] += 1
-        if self._rows[product].hear_listing(said):
+        if self._rows.held[product].hear_listing(said):
             self._rows.change(product)
 
     def tick(self, now: Millis) -> None:
@@ -186,19 +186,18 @@ class ProductsShard:
         self._stale.add(self._rows.changed)
         scores = Scores(self._counting.serving, self._clock.watermark, self._plan.bucket)
         for product in self._stale.next(renewals):
-            if product in self._rows:
+            if product in self._rows.held:
                 self._stale.remove(product)
                 scores.add(product, self._rows.change(product))
         letters, self._letters = [*self._letters, *self._lessons(), *scores.letters], []
         changes = Changes(
-            rows={id_: self._rows[id_].encode() for id_ in self._rows.changed},
+            rows=self._rows.stored(set(self._stale.next(MOST_RENEWED))),
             waiting={**self._ledger.changes(), **self._stale.changes()},
             notes=self._notes(),
             letters=letters,
             published=[*scores.publications(), *self._counting.candidates.publications()],
             more=len(self._stale) > 0,
         )
-        self._rows.stored(set(self._stale.next(MOST_RENEWED)))
         self._stirred = False
         return changes
 
