@@ -1,11 +1,8 @@
 """Where a key belongs: the partitioner of Kafka's Java clients."""
 
-from functools import lru_cache
-
 from aiokafka.partitioner import murmur2
 
 
-@lru_cache(maxsize=1 << 18)
 def home(key: str, partitions: int) -> int:
     """Partition of a key, as Java's default partitioner has it.
 

@@ -1,8 +1,6 @@
 """The rows of a shard that are in memory: the active ones, bounded; changed ones never leave."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -39,8 +37,11 @@ class Row(Protocol):
 class Rows(Generic[R]):
     """Rows by id, fetched when needed, forgotten when long unused.
 
+    They are kept in two generations: what is used moves to the young one, and when that is full
+    the old one is forgotten. That costs less than keeping all of them in order of use.
+
     Attributes:
-        held: The rows in memory, those unused for longest first.
+        held: The young rows: all that `missing` was asked for of late, and that are there.
         changed: Ids of those that differ from the checkpoint, in order of change.
     """
 
@@ -51,20 +52,22 @@ class Rows(Generic[R]):
             most: Rows kept when all are stored.
             decode: Makes a row of what is stored, or a new one of None.
         """
-        self.held: OrderedDict[str, R] = OrderedDict()
+        self.held: dict[str, R] = {}
+        self.changed: dict[str, None] = {}
+        self._old: dict[str, R] = {}
         self._most = most
         self._decode = decode
-        self.changed: dict[str, None] = {}
 
     def missing(self, ids: Iterable[str]) -> list[str]:
-        """Name those that would have to be fetched; keep the others from being forgotten."""
-        held, keep = self.held, self.held.move_to_end
+        """Name those that would have to be fetched; hold the others."""
+        held, old = self.held, self._old
         lacking = []
-        for id_ in ids:
-            if id_ in held:
-                keep(id_)
-            else:
+        for id_ in [id_ for id_ in ids if id_ not in held]:
+            row = old.pop(id_, None)
+            if row is None:
                 lacking.append(id_)
+            else:
+                held[id_] = row
         return lacking
 
     def add(self, found: Mapping[str, bytes | None]) -> None:
@@ -78,18 +81,18 @@ class Rows(Generic[R]):
         return self.held[id_]
 
     def stored(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
-        """What is to be stored: all changes. Forgets the rows that were not used for longest.
+        """What is to be stored: all changes. Forgets rows that were not used for long.
 
         What has just changed stays until the next call. It is being written, and would be read
         back as it was before.
 
         Args:
-            needed: Ids that must stay, because work has been planned with them.
+            needed: Ids that must be held, because work has been planned with them.
         """
         held = self.held
         changed: dict[str, bytes | None] = {id_: held[id_].encode() for id_ in self.changed}
         self.changed = {}
-        for id_ in list(islice(held, max(0, len(held) - self._most))):
-            if id_ not in needed and id_ not in changed:
-                del held[id_]
+        if len(held) > self._most // 2:
+            self._old = held
+            self.held = {id_: held[id_] for id_ in needed if id_ in held}
         return changed

@@ -89,6 +89,7 @@ class Desk:
         self._ends: dict[str, int] = {}
         self._unsaved = 0
         self._acks: list[tuple[str, int, Ack]] = []
+        self._more = False
         self._stopping = False
 
     def begin(self, batch: Batch) -> None:
@@ -168,13 +169,16 @@ class Desk:
         ticked = time.monotonic()
         while not self._stopping:
             began = time.monotonic()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), TICK)
+            if not self._more:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stirred.wait(), TICK)
             self._stirred.clear()
-            if time.monotonic() - ticked >= TICK:
+            due = time.monotonic() >= ticked + TICK
+            if due:
                 ticked = time.monotonic()
                 async with self._busy:
                     self.shard.tick(wall_clock())
+            if due or self._more:
                 await self._fold()
             await self._checkpoint()
             pause = max(self._pause, PAUSE_BEHIND) if self._behind() else self._pause
@@ -190,8 +194,7 @@ class Desk:
         if changes is None and self._letters:
             changes = Changes()  # nothing new, but the last letters need not be sent again
         if changes is not None:
-            if changes.more:
-                self._stirred.set()
+            self._more = changes.more
             await self._save(changes)
             self._letters = changes.letters
             await self._send(changes.letters)

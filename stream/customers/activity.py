@@ -10,25 +10,28 @@
 in full without being in it.
 """
 
+from stream.memo import Memo
 from stream.partitions import home
 from stream.wire import Entry
 
 PLAIN_CLICK = 8
 """Length of the entry of a click that is not told in full."""
+MOST_PRODUCTS = 100_000
+"""Products of which the partition is remembered."""
 
 
 class Activity:
     """What is to be told, by the partition of the product that it is about."""
 
-    __slots__ = ("_partitions", "entries")
+    __slots__ = ("_home", "entries")
 
     def __init__(self, partitions: int) -> None:
-        self._partitions = partitions
+        self._home = Memo(lambda product: home(product, partitions), MOST_PRODUCTS)
         self.entries: list[list[Entry]] = [[] for _ in range(partitions)]
 
     def tell(self, entry: Entry) -> None:
         """Leave word for the shard of the entry's product."""
-        self.entries[home(entry[4], self._partitions)].append(entry)
+        self.entries[self._home[entry[4]]].append(entry)
 
     def tell_all(self, entry: Entry) -> None:
         """Leave word for every shard."""

@@ -1,5 +1,6 @@
 """What is known of one customer."""
 
+from binascii import b2a_base64
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import islice
@@ -12,7 +13,7 @@ from stream.fading import fade, fold
 from stream.rows import stored_values
 from stream.units import DAY, MINUTE, Millis
 
-VERSION = 1
+VERSION = 2
 """Of the stored form; whoever changes `STORED` raises it."""
 INTEREST = Millis(30 * DAY)
 """Half-life of a customer's interest in a category."""
@@ -66,7 +67,8 @@ class CustomerRow:
     """What is known of one customer: plain values, lists and dicts, stored as they are.
 
     Attributes:
-        now, before: Fingerprints of the events counted, in two generations.
+        now, before: Fingerprints of the events counted, one after the other, in two generations.
+            As text, because a hundred numbers take long to write, to read and to look through.
         orders: Order id → [time, lines], the latest `MOST_ORDERS`.
         refunds: Order id → [[product, quantity]] of refunds that came before their purchase, the
             latest `MOST_REFUNDS`.
@@ -90,9 +92,9 @@ class CustomerRow:
         self.session_since = 0
         self.session_events = 0
         self.session_carts = 0
-        self.now: list[int] = []
+        self.now = ""
         self.now_since = 0
-        self.before: list[int] = []
+        self.before = ""
         self.orders: dict[str, tuple[int, list[Line]]] = {}
         self.refunds: dict[str, list[tuple[str, int]]] = {}
         self.categories: dict[str, tuple[float, int]] = {}
@@ -102,14 +104,15 @@ class CustomerRow:
 
     def is_new(self, event_id: str, time: int) -> bool:
         """Take note of an event; False if it was counted before."""
-        print_ = int.from_bytes(blake2b(event_id.encode(), digest_size=6).digest())
+        digest = blake2b(event_id.encode(), digest_size=6).digest()
+        print_ = b2a_base64(digest, newline=False).decode() + " "
         if print_ in self.now or print_ in self.before:
             return False
-        if len(self.now) >= MOST_SEEN or time > self.now_since + SEEN_SPAN:
-            self.before, self.now = self.now, []
+        if len(self.now) >= MOST_SEEN * len(print_) or time > self.now_since + SEEN_SPAN:
+            self.before, self.now = self.now, ""
             # A late event must not age its generation: the next one would close it at once.
             self.now_since = max(time, self.last, self.now_since)
-        self.now.append(print_)
+        self.now += print_
         return True
 
     def visit(self, time: int, session: str | None) -> None:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import orjson
 
@@ -19,6 +18,7 @@ from stream.customers.sampling import Sampling
 from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
 from stream.events.types import Topic
+from stream.memo import Memo
 from stream.partitions import home
 from stream.renewals import Renewals
 from stream.rows import Rows
@@ -66,12 +66,10 @@ class CustomersShard:
         self._plan = plan
         self._birth = memory.birth
 
-        @lru_cache(maxsize=2 * plan.rows)
-        def whose(user: str) -> tuple[int, str]:
-            """Partition and pseudonym of a user."""
-            return home(user, plan.partitions), plan.pseudonyms.of(user)
-
-        self._whose = whose
+        self._whose = Memo(
+            lambda user: (home(user, plan.partitions), plan.pseudonyms.of(user)),
+            most=4 * plan.rows,
+        )
         positions = orjson.loads(notes.get("positions", b"{}"))
         self._merge = Merge({topic: positions.get(topic, 0) for topic in TOPICS})
         self._read = dict.fromkeys(positions)
@@ -140,7 +138,7 @@ class CustomersShard:
                 self._letters.append(dead_letter(topic, self.partition, event))
                 self.counts[f"refused:{event.refusal.reason}"] += 1
                 continue
-            partition, customer = whose(event["user_id"])
+            partition, customer = whose[event["user_id"]]
             if partition == self.partition:
                 self._work.append((source, offset, customer, event))
             else:
@@ -152,7 +150,7 @@ class CustomersShard:
         for _, offset, raw in items:
             message = self._inbox.open(raw) if raw else None
             for _source, _offset, _topic, event in message.entries if message else ():
-                customer = self._whose(event["user_id"])[1]
+                customer = self._whose[event["user_id"]][1]
                 self._work.append((source, offset, customer, event))
 
     def _plan_erasures(self, items: Iterable[Item]) -> None:
