@@ -6,13 +6,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import orjson
+from aiokafka import AIOKafkaProducer
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
@@ -22,6 +23,8 @@ from stream.errors import StreamError
 from stream.events.logs import Event
 from stream.kafka.clients import make_producer
 from stream.kafka.topics import create_topics
+from stream.memo import Memo
+from stream.partitions import home
 from stream.settings import Settings
 from stream.simulate.plan import ShopPlan
 from stream.simulate.shop import Shop
@@ -92,7 +95,8 @@ def measure(events: int, live_seconds: float, say: Say) -> Result:
             seconds = _wait_until_counted(redis, process)
             cpu, memory = _usage(process.pid)
             say(f"measuring latency at {LIVE_RATE:,} events/s")
-            delays = asyncio.run(_latencies(settings, stream, live_seconds))
+            live = list(islice(stream, int(LIVE_RATE * live_seconds)))  # not made meanwhile
+            delays = asyncio.run(_latencies(settings, live, live_seconds))
     if not delays:
         raise StreamError("No probe was answered; see the worker's messages above.")
     return Result(
@@ -118,11 +122,41 @@ def _span(events: int) -> int:
     return int(events / _PER_DAY * 86_400_000 * 1.5) + 60_000
 
 
-async def _fill(settings: Settings, events: Iterator[Event]) -> None:
+class _Writer:
+    """Writes whole batches, made by hand: one by one, a producer would need a core for itself."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._batches: dict[tuple[str, int], Any] = {}
+        self._home = Memo(lambda key: home(key, PARTITIONS), most=1 << 20)
+
+    async def put(self, topic: str, key: str, value: bytes) -> None:
+        """Add a record, sent when its batch is full or with the next flush."""
+        where = topic, self._home[key]
+        batch = self._batches.get(where)
+        if batch is None or not batch.append(key=key.encode(), value=value, timestamp=None):
+            await self._send(where)
+            batch = self._batches[where] = self._producer.create_batch()
+            batch.append(key=key.encode(), value=value, timestamp=None)
+
+    async def flush(self) -> None:
+        """Send what has gathered."""
+        for where in list(self._batches):
+            await self._send(where)
+
+    async def _send(self, where: tuple[str, int]) -> None:
+        batch = self._batches.pop(where, None)
+        if batch is not None:
+            await self._producer.send_batch(batch, where[0], partition=where[1])
+
+
+async def _fill(settings: Settings, events: Iterable[Event]) -> None:
     await create_topics(settings)
     async with make_producer(settings) as producer:
+        writer = _Writer(producer)
         for event in events:
-            await producer.send(event.topic, orjson.dumps(event.value), key=event.key.encode())
+            await writer.put(event.topic, event.key, orjson.dumps(event.value))
+        await writer.flush()
         await producer.flush()
 
 
@@ -169,11 +203,14 @@ def _wait_until_counted(redis: "Redis", process: "subprocess.Popen[bytes]") -> f
 
 
 def _counted(redis: "Redis") -> tuple[tuple[int, ...], int]:
-    """Events counted by each products shard, and products that still wait to be scored."""
+    """Events counted by each products shard, and public documents that wait to be renewed."""
     counts, stale = [], 0
     for partition in range(PARTITIONS):
-        raw: Any = redis.hget(keys.checkpoint("products", partition), "counts")
-        counts.append(orjson.loads(raw or b"{}").get("events", 0))
+        for stage in ("customers", "products"):
+            notes: Any = redis.hmget(keys.checkpoint(stage, partition), ["counts", "stale"])
+            counted, waiting = (orjson.loads(raw or b"null") for raw in notes)
+            stale += waiting or 0
+        counts.append((counted or {}).get("events", 0))
     return tuple(counts), stale
 
 
@@ -187,24 +224,26 @@ def _usage(pid: int) -> tuple[float, int]:
     return cpu, int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def _latencies(settings: Settings, events: Iterator[Event], seconds: float) -> list[float]:
+async def _latencies(settings: Settings, events: Sequence[Event], seconds: float) -> list[float]:
     """Write live events at a fixed rate, and probes between them, on schedule."""
     waiting: dict[str, float] = {}
     delays: list[float] = []
+    ahead = iter(events)
     async with make_producer(settings) as producer, AsyncRedis.from_url(settings.redis) as redis:
+        writer = _Writer(producer)
         looking = asyncio.create_task(_look(redis, waiting, delays))
         began = time.monotonic()
         sent = probes = 0
         while (elapsed := time.monotonic() - began) < seconds:
-            while sent < elapsed * LIVE_RATE:
-                event = next(events)
+            for event in islice(ahead, int(elapsed * LIVE_RATE) - sent):
                 event.value["time"] = time.time_ns() // 1_000_000
-                await producer.send(event.topic, orjson.dumps(event.value), key=event.key.encode())
+                await writer.put(event.topic, event.key, orjson.dumps(event.value))
                 sent += 1
             while probes < elapsed * PROBES:
-                await _probe(producer, f"probe-{probes}", waiting)
+                await _probe(writer, f"probe-{probes}", waiting)
                 probes += 1
-            await asyncio.sleep(0.005)
+            await writer.flush()
+            await asyncio.sleep(0.01)
         deadline = time.monotonic() + LAST_ANSWERS
         while waiting and time.monotonic() < deadline:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.1)
@@ -212,7 +251,7 @@ async def _latencies(settings: Settings, events: Iterator[Event], seconds: float
     return delays + [time.time() - sent_at for sent_at in waiting.values()]
 
 
-async def _probe(producer: Any, product: str, waiting: dict[str, float]) -> None:
+async def _probe(writer: _Writer, product: str, waiting: dict[str, float]) -> None:
     waiting[product] = now = time.time()
     event = {
         "event_id": product,
@@ -221,7 +260,7 @@ async def _probe(producer: Any, product: str, waiting: dict[str, float]) -> None
         "user_id": f"of-{product}",
         "product_id": product,
     }
-    await producer.send("clicks", orjson.dumps(event), key=f"of-{product}".encode())
+    await writer.put("clicks", f"of-{product}", orjson.dumps(event))
 
 
 async def _look(redis: Any, waiting: dict[str, float], delays: list[float]) -> None:

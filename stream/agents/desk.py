@@ -18,7 +18,7 @@ MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
 MOST_UNSAVED = 20_000
 """Records that may wait for a checkpoint before reading pauses."""
-PAUSE_BEHIND = 0.5
+PAUSE_BEHIND = 1.0
 """Least time between two checkpoints of a shard whose worker is behind, s: fewer and larger."""
 TICK = 1.0
 """Seconds between two looks at the clock."""

@@ -27,6 +27,10 @@ COMMITTING = 2.0
 """Seconds for a commit. With Kafka down aiokafka would try for ever, and not end before."""
 
 
+FETCH_MS = 50
+"""How long Kafka may wait for news before it answers a fetch, ms."""
+
+
 class _OwnThread(WorkerThread):  # type: ignore[misc]
     """A thread that does not keep a process from ending because Kafka does not answer."""
 
@@ -44,6 +48,15 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread of aiokafka's consumer, that ends when it shall, and speaks through our log."""
 
     Worker = _OwnThread
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """Make the consumer; Faust would have it wait for 1.5 s at partitions without news.
+
+        While it does, it asks for none of the partitions whose records it still held.
+        """
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_MS  # noqa: SLF001
+        return consumer
 
     async def on_thread_stop(self) -> None:
         """Leave the group and close the connections."""

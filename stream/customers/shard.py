@@ -219,6 +219,7 @@ class CustomersShard:
             "clock": self._clock.state(),
             "counts": orjson.dumps(self.counts),
             "sampling": self._sampling.state(),
+            "stale": orjson.dumps(len(self._unprofiled)),
         }
 
     def _outgoing(self) -> list[Letter]:

@@ -220,6 +220,7 @@ class ProductsShard:
             "counts": orjson.dumps(self.counts),
             "serial": orjson.dumps(self._serial),
             "since": orjson.dumps(self._counting.since),
+            "stale": orjson.dumps(len(self._stale)),
         }
 
 
