@@ -10,6 +10,7 @@ from stream.customers.row import (
     CARTS,
     LEFT,
     MOST_ORDERS,
+    MOST_PAIRS,
     MOST_REFUNDS,
     PRICE,
     PRODUCT,
@@ -53,13 +54,13 @@ class Counting:
         if not row.is_new(event["event_id"], event["time"]):
             self.counts["duplicates"] += 1
             return False
-        match event["type"]:
-            case "purchase":
-                self._purchase(work, row)
-            case "refund":
-                self._refund(work, row)
-            case _:
-                self._click(work, row)
+        kind = event["type"]
+        if kind in INTEREST:
+            self._click(work, row)
+        elif kind == "purchase":
+            self._purchase(work, row)
+        else:
+            self._refund(work, row)
         return True
 
     def _click(self, work: Work, row: CustomerRow) -> None:
@@ -88,7 +89,8 @@ class Counting:
             pair[CARTS] += 1
             row.session_carts += 1
         self._activity.tell(entry)
-        self._forget_pairs(work, row)
+        if len(row.pairs) > MOST_PAIRS:
+            self._forget_pairs(work, row)
 
     def _purchase(self, work: Work, row: CustomerRow) -> None:
         source, offset, customer, event = work

@@ -155,9 +155,7 @@ class CustomerRow:
 
     def forgotten_pairs(self) -> Sequence[str]:
         """Drop the products that this customer has not touched for longest; name them."""
-        if len(self.pairs) <= MOST_PAIRS:
-            return ()
-        forgotten = list(islice(self.pairs, len(self.pairs) - MOST_PAIRS))
+        forgotten = list(islice(self.pairs, max(0, len(self.pairs) - MOST_PAIRS)))
         for product in forgotten:
             del self.pairs[product]
         return forgotten
