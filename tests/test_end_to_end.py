@@ -8,6 +8,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from hashlib import blake2b
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -176,7 +177,7 @@ async def test_a_worker_that_is_asked_to_end_does(shop: Shop) -> None:
 
 
 def refused() -> dict[str, list[bytes]]:
-    """Records that must be refused, by reason."""
+    """Records that must be refused, by reason: more than two thousand."""
     click = {"event_id": "bad", "type": "view_item", "time": BEGIN, "user_id": "u"}
     click |= {"product_id": "bad product"}
     item = {"product_id": "bad product", "quantity": 1, "price": 1}
@@ -197,7 +198,9 @@ def refused() -> dict[str, list[bytes]]:
     }
     records = {reason: [orjson.dumps(e) for e in events] for reason, events in changed.items()}
     records["not_json"] = [b"\xff\xfe\x00", b"{", b"[]]", b'{"a":1},{"b":2}', b" "]
-    return records
+    large = records.pop("record_too_large")
+    many = {reason: list(islice(cycle(some), 200)) for reason, some in records.items()}
+    return {**many, "record_too_large": large * 20}
 
 
 async def test_what_is_refused_goes_to_the_dead_letters_as_it_came(
@@ -208,7 +211,7 @@ async def test_what_is_refused_goes_to_the_dead_letters_as_it_came(
     await shop.open()
     bad = refused()
     assert set(bad) == set(get_args(Reason))
-    events: list[Sent] = shoppers(600, "refusing ")
+    events: list[Sent] = shoppers(4_000, "refusing ")
     good = list(events)
     dice = random.Random(1)  # noqa: S311
     for raw in (raw for raws in bad.values() for raw in raws):
