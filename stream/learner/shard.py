@@ -70,6 +70,7 @@ class LearnerShard:
         self._now: Millis | None = None
         self._reported: int | None = None
         self._learned = False
+        self._unreported = self._version > 0  # the one before may have had no time for it
         self._stirred = False
 
     def positions(self) -> dict[str, int]:
@@ -114,7 +115,8 @@ class LearnerShard:
                 case _:
                     self._category(*what)
             self.counts[kind] += 1
-        self._learned |= bool(self._work)
+        if self._work:
+            self._learned = self._unreported = True
         self._work.clear()
         self._stirred = True
 
@@ -164,7 +166,8 @@ class LearnerShard:
 
     def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:  # noqa: ARG002 (few enough)
         """Everything since the last call, with a new snapshot if anything was learned."""
-        if not self._stirred:
+        report = self._unreported and self._is_time_to_report()
+        if not (self._stirred or report):
             return None
         published: list[Publication] = []
         notes = {
@@ -184,16 +187,19 @@ class LearnerShard:
             notes["version"] = orjson.dumps(self._version)
             notes["prices"] = orjson.dumps(self._prices)
             notes["counts"] = orjson.dumps(self.counts)
-            if (
-                self._now is None
-                or self._reported is None
-                or self._now >= self._reported + REPORT_EVERY
-            ):
-                self._reported = self._now
-                for kind, report in self.models.reports().items():
-                    published.append(Put(keys.metrics(kind), orjson.dumps(report)))
+        if report:
+            self._reported, self._unreported = self._now, False
+            published.extend(
+                Put(keys.metrics(kind), orjson.dumps(said))
+                for kind, said in self.models.reports().items()
+            )
         self._learned = self._stirred = False
         return Changes(rows=self._rows.stored(), notes=notes, published=published)
+
+    def _is_time_to_report(self) -> bool:
+        if self._now is None or self._reported is None:
+            return True
+        return self._now >= self._reported + REPORT_EVERY
 
     def _scored(self, serving: Serving) -> Iterable[Publication]:
         ranks: dict[str, float] = {}
