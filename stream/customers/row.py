@@ -30,8 +30,8 @@ MOST_REFUNDS = 20
 MOST_CATEGORIES = 12
 
 
-FIRST, LAST, VIEWS, CARTS, BOUGHT = range(5)
-"""Places in what is kept of a customer and a product: two times, ms, and three counts."""
+LAST, VIEWS, CARTS, BOUGHT = range(4)
+"""Places in what is kept of a customer and a product: time of the last touch, three counts."""
 Pair = list[int]
 
 PRODUCT, LEFT, PRICE = range(3)
@@ -147,9 +147,8 @@ class CustomerRow:
 
     def pair(self, product: str, time: int) -> Pair:
         """What this customer did with a product; begun if need be."""
-        pair = self.pairs.pop(product, None) or [time, time, 0, 0, 0]
+        pair = self.pairs.pop(product, None) or [time, 0, 0, 0]
         self.pairs[product] = pair
-        pair[FIRST] = min(pair[FIRST], time)
         pair[LAST] = max(pair[LAST], time)
         return pair
 
