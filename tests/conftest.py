@@ -1,10 +1,14 @@
 """What tests share."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from stream.embedded import Addresses, embedded
+
+# A shell's background job ignores Ctrl-C, and so would the commands that tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
