@@ -50,7 +50,7 @@ class Result:
 
     Attributes:
         events: Read from a full topic.
-        seconds: From the first counted event to the last.
+        seconds: To count them, at the pace from the first checkpoint to the last.
         rate: Events a second.
         cpu_us: CPU time of the worker process per event, all threads, µs.
         memory_mib: Its resident memory at the end.
@@ -183,8 +183,9 @@ class _worker:  # noqa: N801 (a context manager used as a function)
 
 
 def _wait_until_counted(redis: "Redis", process: "subprocess.Popen[bytes]") -> float:
-    """Seconds from the first checkpoint with events to the last."""
+    """Seconds for all events, at the pace from the first checkpoint with events to the last."""
     began = ended = 0.0
+    first = 0
     before: tuple[int, ...] = ()
     deadline = time.monotonic() + GIVE_UP
     while time.monotonic() < deadline:
@@ -193,11 +194,11 @@ def _wait_until_counted(redis: "Redis", process: "subprocess.Popen[bytes]") -> f
         counted, stale = _counted(redis)
         now = time.monotonic()
         if sum(counted) and not began:
-            began = now
+            began, first = now, sum(counted)  # which took their time before
         if counted != before:
             before, ended = counted, now
         elif began and now - ended > SETTLED and not stale:
-            return ended - began
+            return (ended - began) * sum(counted) / max(1, sum(counted) - first)
         time.sleep(0.05)
     raise StreamError(f"The worker was not done after {GIVE_UP:.0f} s.")
 

@@ -22,11 +22,8 @@ from stream.shards import Batch
 Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
 """Says where to read each partition from."""
 
-
 COMMITTING = 2.0
 """Seconds for a commit. With Kafka down aiokafka would try for ever, and not end before."""
-
-
 FETCH_MS = 50
 """How long Kafka may wait for news before it answers a fetch, ms."""
 

@@ -45,7 +45,7 @@ class Sampling:
         self._first = self._first or time
         if self._clicks % LOOK_EVERY == 0:
             self._look(time)
-        return 1.0 if self.share == 1.0 else self.keeps(kind, customer, product)
+        return self.keeps(kind, customer, product)
 
     def _look(self, time: int) -> None:
         """See how busy the shop is."""
