@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         DAY, ge=MINUTE, description="how long after a click an order still counts as its, ms"
     )
     rows: int = Field(
-        50_000, ge=1_000, description="rows of customers and of products kept in memory, each"
+        100_000, ge=1_000, description="rows of customers and of products kept in memory, each"
     )
     web: str = Field(
         "127.0.0.1:8090", description="host:port of the health and metrics page; empty: none"

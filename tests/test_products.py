@@ -136,8 +136,10 @@ def amounts(entries: list[Entry], product: str) -> list[tuple[int, int, int]]:
         if about != product:
             continue
         if kind in SLOTS:
-            found.append((SLOTS[kind], time, 1))
-        elif kind != "remove_from_cart":
+            slot = SLOTS[kind]
+            if slot is not None:
+                found.append((slot, time, 1))
+        else:
             quantity, lines, _ = counted
             found += [(ORDERS, time, sign * lines), (UNITS, time, sign * quantity)]
     return found

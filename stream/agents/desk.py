@@ -18,8 +18,10 @@ MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
 MOST_UNSAVED = 20_000
 """Records that may wait for a checkpoint before reading pauses."""
-PAUSE_BEHIND = 1.0
+PAUSE_BEHIND = 3.0
 """Least time between two checkpoints of a shard whose worker is behind, s: fewer and larger."""
+GLANCE = 0.1
+"""Seconds between two looks whether it still is."""
 TICK = 1.0
 """Seconds between two looks at the clock."""
 
@@ -181,9 +183,17 @@ class Desk:
             if due or self._more:
                 await self._fold()
             await self._checkpoint()
-            pause = max(self._pause, PAUSE_BEHIND) if self._behind() else self._pause
-            await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
+            await self._gather_work(began)
         await self._checkpoint()
+
+    async def _gather_work(self, began: float) -> None:
+        """Wait until a checkpoint that begins now is due, given when the last one began."""
+        while not self._stopping:
+            pause = max(self._pause, PAUSE_BEHIND) if self._behind() else self._pause
+            left = began + pause - time.monotonic()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, GLANCE))
 
     async def _checkpoint(self) -> None:
         """Store what has come, then send what it leads to, then acknowledge what it holds."""

@@ -48,12 +48,12 @@ class Counting:
         self._sampling = sampling
         self.counts = counts
 
-    def count(self, work: Work, row: CustomerRow) -> bool:
-        """Count an event in its customer's row; False if it was counted before."""
+    def count(self, work: Work, row: CustomerRow) -> None:
+        """Count an event in its customer's row, unless it was counted before."""
         event = work[3]
         if not row.is_new(event["event_id"], event["time"]):
             self.counts["duplicates"] += 1
-            return False
+            return
         kind = event["type"]
         if kind in INTEREST:
             self._click(work, row)
@@ -61,7 +61,6 @@ class Counting:
             self._purchase(work, row)
         else:
             self._refund(work, row)
-        return True
 
     def _click(self, work: Work, row: CustomerRow) -> None:
         source, offset, customer, event = work

@@ -40,10 +40,8 @@ class Known(NamedTuple):
 def known(row: CustomerRow, product: str, category: str | None, time: int) -> list[float | None]:
     """Take down what is known before the click at `time` is counted, in the order of `Known`."""
     pair = row.pairs.get(product)
-    share = None
-    if category is not None and row.categories:
-        whole = sum([total for total, _ in row.categories.values()])
-        share = round(row.categories.get(category, (0.0, 0))[0] / whole, 3) if whole > 0 else None
+    shares = row.shares() if category is not None else {}
+    share = round(shares.get(category or "", 0.0), 3) if shares else None
     return [
         *((pair[VIEWS], pair[CARTS], pair[BOUGHT], time - pair[LAST]) if pair else _NOTHING),
         row.session_events,

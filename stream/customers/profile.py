@@ -21,8 +21,8 @@ def worth_a_profile(row: CustomerRow) -> bool:
 
 def profile(pseudonym: str, row: CustomerRow, now: int) -> bytes:
     """Write the document behind `customer:<pseudonym>`."""
-    everything = sum(row.interest(c, row.last) for c in row.categories) or 1.0
-    favourites = sorted(row.categories, key=lambda c: (-row.interest(c, row.last), c))[:FAVOURITES]
+    shares = row.shares()
+    favourites = sorted(shares, key=lambda c: (-shares[c], c))[:FAVOURITES]
     return orjson.dumps(
         {
             "customer": pseudonym,
@@ -34,8 +34,7 @@ def profile(pseudonym: str, row: CustomerRow, now: int) -> bytes:
             "events": row.clicks,
             "segment": segment(row, now),
             "favourite_categories": [
-                {"category": c, "share": round(row.interest(c, row.last) / everything, 3)}
-                for c in favourites
+                {"category": c, "share": round(shares[c], 3)} for c in favourites
             ],
             "last_order": rfc3339(Millis(row.last_order)) if row.last_order else None,
             "as_of": rfc3339(Millis(now)),

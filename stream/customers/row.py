@@ -9,14 +9,15 @@ from typing import Any
 
 import orjson
 
-from stream.fading import fade, fold
 from stream.rows import stored_values
-from stream.units import DAY, MINUTE, Millis
+from stream.units import DAY, MINUTE
 
-VERSION = 2
+VERSION = 3
 """Of the stored form; whoever changes `STORED` raises it."""
-INTEREST = Millis(30 * DAY)
-"""Half-life of a customer's interest in a category."""
+INTEREST = 30 * DAY
+"""Half-life of a customer's interest in a category, ms."""
+MOST_HALF_LIVES = 500
+"""Interest grows no further so many half-lives after the first, or numbers would overflow."""
 SESSION_GAP = 30 * MINUTE
 """Silence after which a new visit begins, where the shop names no sessions."""
 
@@ -46,6 +47,7 @@ STORED = (
     "first",
     "last",
     "last_order",
+    "liked_since",
     "line_count",
     "now",
     "now_since",
@@ -72,7 +74,8 @@ class CustomerRow:
         orders: Order id → [time, lines], the latest `MOST_ORDERS`.
         refunds: Order id → [[product, quantity]] of refunds that came before their purchase, the
             latest `MOST_REFUNDS`.
-        categories: Category → [faded interest, time at which it stands].
+        categories: Category → faded interest as it stands at `liked_since`, the time of the
+            first: what comes later weighs more (forward decay). Only ratios mean anything.
         pairs: Product → what this customer did with it, the latest `MOST_PAIRS`.
         erased: Events up to this time are counted without a name; 0 if never erased.
         published: Event time of the last published profile; 0 if another is to follow at once.
@@ -97,7 +100,8 @@ class CustomerRow:
         self.before = ""
         self.orders: dict[str, tuple[int, list[Line]]] = {}
         self.refunds: dict[str, list[tuple[str, int]]] = {}
-        self.categories: dict[str, tuple[float, int]] = {}
+        self.categories: dict[str, float] = {}
+        self.liked_since = 0
         self.pairs: dict[str, Pair] = {}
         self.erased = 0
         self.published = 0
@@ -105,7 +109,7 @@ class CustomerRow:
     def is_new(self, event_id: str, time: int) -> bool:
         """Take note of an event; False if it was counted before."""
         digest = blake2b(event_id.encode(), digest_size=6).digest()
-        print_ = b2a_base64(digest, newline=False).decode() + " "
+        print_ = b2a_base64(digest).decode()  # ends with a line break, as no other part does
         if print_ in self.now or print_ in self.before:
             return False
         if len(self.now) >= MOST_SEEN * len(print_) or time > self.now_since + SEEN_SPAN:
@@ -133,17 +137,19 @@ class CustomerRow:
 
     def like(self, category: str, amount: float, time: int) -> None:
         """Add to the interest in a category."""
-        total, at = self.categories.get(category, (0.0, time))
-        self.categories[category] = fold(total, at, amount, time, INTEREST)
-        if len(self.categories) > MOST_CATEGORIES:
-            del self.categories[
-                min(self.categories, key=lambda c: (self.interest(c, self.last), c))
-            ]
+        categories = self.categories
+        if not categories:
+            self.liked_since = time
+        worth = 2.0 ** min((time - self.liked_since) / INTEREST, MOST_HALF_LIVES)
+        categories[category] = categories.get(category, 0.0) + amount * worth
+        if len(categories) > MOST_CATEGORIES:
+            del categories[min(categories, key=lambda c: (categories[c], c))]
 
-    def interest(self, category: str, time: int) -> float:
-        """Faded interest in a category at some time not before the latest event."""
-        total, at = self.categories.get(category, (0.0, 0))
-        return fade(total, max(0, time - at), INTEREST)
+    def shares(self) -> dict[str, float]:
+        """Share of this customer's interest that each category has, where there is any."""
+        liked = {c: interest for c, interest in self.categories.items() if interest > 0}
+        whole = sum(liked.values())
+        return {category: interest / whole for category, interest in liked.items()}
 
     def pair(self, product: str, time: int) -> Pair:
         """What this customer did with a product; begun if need be."""

@@ -69,7 +69,7 @@ class Sampling:
         if self.share == 1.0:
             return 1.0
         share = min(1.0, self.share * BOOST.get(kind, 1))
-        if share < 1.0 and crc32(f"{customer} {product}".encode()) >= share * 2**32:
+        if share < 1.0 and crc32(product.encode(), crc32(customer.encode())) >= share * 2**32:
             return 0.0
         return self.share / share
 

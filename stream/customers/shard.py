@@ -163,19 +163,18 @@ class CustomersShard:
     def fold(self, found: Mapping[str, bytes | None]) -> None:
         """Fold the chosen events into their customers' rows."""
         self._rows.add(found)
-        held, change, count = self._rows.held, self._rows.change, self._counting.count
+        held, count = self._rows.held, self._counting.count
+        self._rows.changed.update(dict.fromkeys([customer for _, _, customer, _ in self._work]))
         heard: dict[str, list[tuple[int, str]]] = {"clicks": [], "orders": []}
         for work in self._work:
             _, _, customer, event = work
             kind = event["type"]
             if kind == ERASURE:
                 if self._counting.erase(work, held[customer]):
-                    change(customer)
                     self._erased[customer] = None
                     self._unprofiled.remove(customer)
                 continue
-            if count(work, held[customer]):
-                change(customer)
+            count(work, held[customer])
             heard["orders" if kind in ORDERED else "clicks"].append((event["time"], customer))
         for topic, times in heard.items():
             if times:

@@ -27,7 +27,14 @@ QUIET_VIEWS = 20.0
 """Faded views of a week under which a product is quiet, and forecast …"""
 QUIET_RARER = 6
 """… so many times more rarely: most products are, and there is little to learn from them."""
-SLOTS = {"view_item": VIEWS, "select_item": VIEWS, "add_to_cart": CARTS, "add_to_wishlist": WISHES}
+SLOTS = {
+    "view_item": VIEWS,
+    "select_item": VIEWS,
+    "add_to_cart": CARTS,
+    "add_to_wishlist": WISHES,
+    "remove_from_cart": None,
+}
+"""What each click counts as; None: as nothing."""
 
 
 class Counting:
@@ -65,15 +72,14 @@ class Counting:
     def happen(self, entry: Entry) -> None:
         """Count what the customers stage tells."""
         kind = entry[2]
-        match kind:
-            case "purchase" | "refund":
-                self._order(entry)
-            case "forget":
-                self.candidates.drop(entry[4], entry[5])
-            case "erase":
-                self._ledger.erase(entry[5], entry[3])
-            case _:
-                self._click(entry)
+        if kind in SLOTS:
+            self._click(entry)
+        elif kind == "forget":
+            self.candidates.drop(entry[4], entry[5])
+        elif kind == "erase":
+            self._ledger.erase(entry[5], entry[3])
+        else:
+            self._order(entry)
 
     def _touched(
         self, product: str, time: int, category: str | None, price: float | None
@@ -98,7 +104,7 @@ class Counting:
         row = self._touched(product, time, category, price)
         if len(entry) > PLAIN_CLICK and customer:
             self._predict(entry, row)
-        slot = SLOTS.get(kind)
+        slot = SLOTS[kind]
         if slot is not None:
             row.totals[slot] += 1
             row.count(slot, time, 1)

@@ -141,14 +141,15 @@ class ProductsShard:
         self._rows.add(found)
         counting = self._counting
         for work in self._work:
-            if isinstance(work, Window):
+            if isinstance(work, list):
+                if work[2] == "catalog":
+                    self._list(work)
+                else:
+                    counting.happen(work)
+            elif isinstance(work, Window):
                 counting.settle(work)
-            elif isinstance(work, Watch):
-                counting.close(work, self._clock.watermark)
-            elif work[2] == "catalog":
-                self._list(work)
             else:
-                counting.happen(work)
+                counting.close(work, self._clock.watermark)
         self._work.clear()
         for sender, mark in self._heard:
             if mark:
