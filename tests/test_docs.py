@@ -51,7 +51,7 @@ ELSEWHERE = {
     "make check": "CI runs it beside the tests",
     "stream demo": "test_demo.py plays it",
     "stream embedded": "the installation of these tests is begun with it",
-    "stream bench": "half a minute with both cores",
+    "stream bench": "test_bench.py runs smaller ones",
     "docker compose up": "no engine here; test_deploy.py reads what it would start",
     "kubectl": "no cluster here; test_deploy.py reads what it would apply",
     "pip install": "it would change the environment that runs the tests",

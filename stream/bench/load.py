@@ -1,37 +1,31 @@
 """How much this machine does: a worker on the embedded Kafka and Redis, seen from outside."""
 
 import asyncio
-import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaProducer
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from stream import keys
-from stream.embedded import Addresses, embedded
+from stream.bench.rig import PARTITIONS, BatchWriter, bench_settings, run_worker, usage
+from stream.embedded import embedded
 from stream.errors import StreamError
 from stream.events.logs import Event
 from stream.kafka.clients import make_producer
 from stream.kafka.topics import create_topics
-from stream.memo import Memo
-from stream.partitions import home
 from stream.settings import Settings
 from stream.simulate.plan import ShopPlan
 from stream.simulate.shop import Shop
 
 LIVE_RATE = 5_000
 """Events a second while latency is measured."""
-PARTITIONS = 4
 SETTLED = 3.0
 """Seconds without another event after which all are counted."""
 PROBES = 20
@@ -78,7 +72,7 @@ class Result:
 def measure(events: int, live_seconds: float, say: Say) -> Result:
     """Fill the topics, let a worker read them, then measure how long a score takes live."""
     with embedded(say=say) as addresses:
-        settings = Settings(kafka=addresses.kafka, redis=addresses.redis, web="", _env_file=None)  # type: ignore[call-arg]
+        settings = bench_settings(addresses)
         # Live events follow on the recorded ones, which end now.
         begin = int(time.time() * 1000) - _span(events + int(LIVE_RATE * live_seconds))
         plan = ShopPlan(
@@ -90,10 +84,10 @@ def measure(events: int, live_seconds: float, say: Say) -> Result:
         stream = Shop(plan).events(catalog=False)
         say(f"writing {events:,} events")
         asyncio.run(_fill(settings, islice(stream, events)))
-        with _worker(addresses) as process, Redis.from_url(addresses.redis) as redis:
+        with run_worker(addresses) as process, Redis.from_url(addresses.redis) as redis:
             say("the worker reads them")
             seconds = _wait_until_counted(redis, process)
-            cpu, memory = _usage(process.pid)
+            cpu, memory = usage(process.pid)
             say(f"measuring latency at {LIVE_RATE:,} events/s")
             live = list(islice(stream, int(LIVE_RATE * live_seconds)))  # not made meanwhile
             delays = asyncio.run(_latencies(settings, live, live_seconds))
@@ -122,64 +116,14 @@ def _span(events: int) -> int:
     return int(events / _PER_DAY * 86_400_000 * 1.5) + 60_000
 
 
-class _Writer:
-    """Writes whole batches, made by hand: one by one, a producer would need a core for itself."""
-
-    def __init__(self, producer: AIOKafkaProducer) -> None:
-        self._producer = producer
-        self._batches: dict[tuple[str, int], Any] = {}
-        self._home = Memo(lambda key: home(key, PARTITIONS), most=1 << 20)
-
-    async def put(self, topic: str, key: str, value: bytes) -> None:
-        """Add a record, sent when its batch is full or with the next flush."""
-        where = topic, self._home[key]
-        batch = self._batches.get(where)
-        if batch is None or not batch.append(key=key.encode(), value=value, timestamp=None):
-            await self._send(where)
-            batch = self._batches[where] = self._producer.create_batch()
-            batch.append(key=key.encode(), value=value, timestamp=None)
-
-    async def flush(self) -> None:
-        """Send what has gathered."""
-        for where in list(self._batches):
-            await self._send(where)
-
-    async def _send(self, where: tuple[str, int]) -> None:
-        batch = self._batches.pop(where, None)
-        if batch is not None:
-            await self._producer.send_batch(batch, where[0], partition=where[1])
-
-
 async def _fill(settings: Settings, events: Iterable[Event]) -> None:
     await create_topics(settings)
     async with make_producer(settings) as producer:
-        writer = _Writer(producer)
+        writer = BatchWriter(producer)
         for event in events:
             await writer.put(event.topic, event.key, orjson.dumps(event.value))
         await writer.flush()
         await producer.flush()
-
-
-class _worker:  # noqa: N801 (a context manager used as a function)
-    """A worker in a process of its own."""
-
-    def __init__(self, addresses: Addresses) -> None:
-        environment = {
-            **os.environ,
-            "STREAM_KAFKA": addresses.kafka,
-            "STREAM_REDIS": addresses.redis,
-            "STREAM_SECRET": "of-the-benchmark",
-            "STREAM_WEB": "",
-        }
-        command = [sys.executable, "-m", "stream", "worker"]
-        self.process = subprocess.Popen(command, env=environment)  # noqa: S603
-
-    def __enter__(self) -> "subprocess.Popen[bytes]":
-        return self.process
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=30)
 
 
 def _wait_until_counted(redis: "Redis", process: "subprocess.Popen[bytes]") -> float:
@@ -215,23 +159,13 @@ def _counted(redis: "Redis") -> tuple[tuple[int, ...], int]:
     return tuple(counts), stale
 
 
-def _usage(pid: int) -> tuple[float, int]:
-    """CPU seconds and resident bytes of a process (Linux; elsewhere zeros)."""
-    stat, statm = Path(f"/proc/{pid}/stat"), Path(f"/proc/{pid}/statm")
-    if not stat.exists():
-        return 0.0, 0
-    fields = stat.read_text().rsplit(")", 1)[1].split()
-    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return cpu, int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 async def _latencies(settings: Settings, events: Sequence[Event], seconds: float) -> list[float]:
     """Write live events at a fixed rate, and probes between them, on schedule."""
     waiting: dict[str, float] = {}
     delays: list[float] = []
     ahead = iter(events)
     async with make_producer(settings) as producer, AsyncRedis.from_url(settings.redis) as redis:
-        writer = _Writer(producer)
+        writer = BatchWriter(producer)
         looking = asyncio.create_task(_look(redis, waiting, delays))
         began = time.monotonic()
         sent = probes = 0
@@ -252,7 +186,7 @@ async def _latencies(settings: Settings, events: Sequence[Event], seconds: float
     return delays + [time.time() - sent_at for sent_at in waiting.values()]
 
 
-async def _probe(writer: _Writer, product: str, waiting: dict[str, float]) -> None:
+async def _probe(writer: BatchWriter, product: str, waiting: dict[str, float]) -> None:
     waiting[product] = now = time.time()
     event = {
         "event_id": product,
