@@ -198,7 +198,7 @@ def test_the_share_of_orders_in_time_is_learned_from_positives() -> None:
     x = [0.0] * len(CLICK_NAMES)
     for positive, late in [(True, False)] * 30 + [(True, True)] * 31 + [(False, False)] * 40:
         bench.hear([["click", positive, late, 0, [BEGIN, 1.0, 0.1, 0.1, None, x]]])
-    assert bench.shard.serving().in_time == pytest.approx(0.5)
+    assert bench.shard.models.conversion.in_time == pytest.approx(0.5)
 
 
 def test_categories_add_up_what_products_have_counted() -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 from stream.models import snapshots
 from stream.models.classifier import Classifier
+from stream.models.ensemble import Ensemble
 from stream.models.linear import log_odds
 from stream.models.quality import ClassifierQuality, RegressionQuality
 from stream.models.regressor import Regressor
 from stream.models.residuals import ResidualQuantiles
+from stream.models.snapshots import readable
+from stream.products.beliefs import CONVERSION_GUESSES
 from stream.products.features import CLICK_NAMES, NAMES
 from stream.products.serving import (
     DEMAND_HORIZONS,
@@ -19,7 +22,6 @@ from stream.products.serving import (
     POTENTIAL_HORIZONS,
     Judge,
     Spread,
-    corrected,
     pace,
     rule,
 )
@@ -32,10 +34,13 @@ MINIMUM = 3
 
 
 class ConversionModel:
-    """P(this customer buys this product within the window), from clicks whose label has settled."""
+    """P(this customer buys this product within the window), from clicks whose label has settled.
+
+    A late order takes its click's negative back, so the model speaks of the whole window.
+    """
 
     def __init__(self) -> None:
-        self.classifier = Classifier(CLICK_NAMES, prior=FIRST_CONVERSION)
+        self.classifier = Ensemble(CLICK_NAMES, prior=FIRST_CONVERSION, guesses=CONVERSION_GUESSES)
         self.quality = ClassifierQuality()
         self._in_time = 1.0
         self._orders = 1.0
@@ -50,7 +55,7 @@ class ConversionModel:
         if positive:
             self._orders += weight
             self._in_time += 0.0 if late else weight
-        self.classifier.learn(x, positive, weight)
+        self.classifier.learn(x, positive, weight, late=late)
 
     @property
     def in_time(self) -> float:
@@ -59,9 +64,8 @@ class ConversionModel:
 
     def judge(self) -> Judge:
         """What is served."""
-        base = corrected(self.classifier.baseline, self.in_time)
         return Judge(
-            rule(CLICK_NAMES, log_odds(base), {}),
+            rule(CLICK_NAMES, log_odds(self.classifier.baseline), {}),
             self.classifier.frozen(),
             self.quality.serving == "model",
         )
@@ -77,13 +81,20 @@ class ConversionModel:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.classifier = Classifier.restored(state["classifier"], CLICK_NAMES)
-        self.quality = ClassifierQuality.restored(state["quality"])
+        with readable("conversion"):
+            if tuple(state["classifier"]["names"]) != CLICK_NAMES:
+                raise ValueError("it is of other features")
+            self.classifier = Ensemble.restored(state["classifier"], CONVERSION_GUESSES)
+            self.quality = ClassifierQuality.restored(state["quality"])
         self._in_time, self._orders = state["in_time"], state["orders"]
 
     def report(self) -> dict[str, Any]:
         """How right it has been of late."""
-        return {**self.quality.report(), "in_time": self.in_time}
+        return {
+            **self.quality.report(),
+            "in_time": self.in_time,
+            "drift": self.classifier.report(),
+        }
 
 
 class PotentialModel:

@@ -157,7 +157,6 @@ class LearnerShard:
         return Serving(
             version=self._version,
             conversion=models.conversion.judge(),
-            in_time=models.conversion.in_time,
             potential={h: m.judge() for h, m in models.potential.items()},
             demand={h: m.judge() for h, m in models.demand.items()},
             spread={h: m.spread() for h, m in models.demand.items()},

@@ -91,6 +91,10 @@ CLICK_NAMES = (
     "hour_sin",
     "hour_cos",
     "weekend",
+    "new_pair",
+    "no_order",
+    "no_category",
+    "no_price",
 )
 
 
@@ -174,8 +178,7 @@ def _log_ratio(now: float, before: float, prior: float) -> float:
     return log((max(0.0, now) + prior) / (max(0.0, before) + prior))
 
 
-def _customer_features(known: list[float | None]) -> list[float | None]:
-    facts = Known._make(known)
+def _customer_features(facts: Known) -> list[float | None]:
     return [
         log1p(facts.views),
         log1p(facts.carts),
@@ -197,13 +200,15 @@ def click_features(
     """Number what is known at a click: of the customer and the product, before it is counted.
 
     Returns:
-        One number for each of `CLICK_NAMES`; None where nothing is known.
+        One number for each of `CLICK_NAMES`; None where nothing is known, which the last four
+        also say as numbers, since not to be known says something too.
     """
+    facts = Known._make(known)
     faded = row.faded_at(time)
     hour, _, week = row.paces(time)
     views, carts, orders = faded[10], faded[11], max(0.0, faded[13])
     return [
-        *_customer_features(known),
+        *_customer_features(facts),
         float(kind == "select_item"),
         float(kind == "add_to_cart"),
         float(kind == "add_to_wishlist"),
@@ -217,6 +222,10 @@ def click_features(
         log1p(row.price) if row.price is not None else None,
         *_price_features(row, category_price),
         *rhythm(time),
+        float(facts.since is None),
+        float(facts.since_order is None),
+        float(facts.share is None),
+        float(row.price is None),
     ]
 
 
