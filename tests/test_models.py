@@ -116,7 +116,7 @@ def test_a_contribution_is_never_beyond_six_deviations(
 ) -> None:
     """One wild value cannot decide a score."""
     for part, weight in zip(model.contributions(row), model.weights, strict=True):
-        assert abs(part) <= 6.0 * abs(weight) * (1.0 + 1e-12)
+        assert abs(part) <= 6.0 * abs(weight) * (1.0 + 1e-12) + 1e-300  # rounding
 
 
 @pytest.mark.parametrize("missing", [None, nan, inf, -inf, 1e300, 10**400])
