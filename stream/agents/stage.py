@@ -5,19 +5,15 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import faust
-from faust.assignor.partition_assignor import PartitionAssignor
 from faust.types import TP
 from faust.types.events import EventT
-from yarl import URL
 
+from stream.agents.app import make_app
 from stream.agents.desk import Desk
 from stream.agents.shards import MakeShard
-from stream.agents.transport import Transport
 from stream.errors import (
     BrokerDown,
     Fenced,
@@ -26,7 +22,6 @@ from stream.errors import (
     StoreDown,
     StreamError,
 )
-from stream.kafka.clients import connection
 from stream.kafka.post import Post
 from stream.kafka.topics import SOURCES
 from stream.patience import Patience
@@ -125,7 +120,10 @@ class StageRun:
     async def _stay(self, stop: asyncio.Event) -> BaseException:
         """Be a member of the group until told to stop or something goes wrong; say what."""
         fallen = self._fallen = asyncio.get_running_loop().create_future()
-        app = self._app = self._make_app()
+        app = self._app = make_app(
+            self.stage, self._settings, positions=self._open, carry=self._carry
+        )
+        app.on_partitions_revoked.connect(self._revoked)
         starting = asyncio.ensure_future(app.start())
         ends = [
             fallen,
@@ -158,46 +156,6 @@ class StageRun:
             log.warning("%s: %s. Joining again.", self.stage, str(error).rstrip("."))
         else:
             raise error
-
-    def _make_app(self) -> faust.App:
-        settings = self._settings
-        options: dict[str, Any] = {}
-        if settings.kafka_security != "PLAINTEXT":
-            options["broker_credentials"] = _credentials(settings)
-        app = faust.App(
-            f"{settings.prefix}stream-{self.stage}",
-            broker=[URL(f"kafka://{host.strip()}") for host in settings.kafka.split(",")],
-            autodiscover=False,
-            datadir=Path(gettempdir())
-            / "stream-faust",  # Faust insists on one; nothing is kept there
-            broker_commit_interval=2.0,
-            broker_max_poll_records=1_000,
-            broker_session_timeout=settings.kafka_session / 1000,
-            broker_heartbeat_interval=settings.kafka_session / 10_000,
-            broker_rebalance_timeout=settings.kafka_session / 1000 * 2,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=1 << 20,
-            stream_buffer_maxsize=8,
-            stream_wait_empty=False,
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            web_enabled=False,
-            **options,
-        )
-        # No table, no standbys: they would only make Faust spread the partitions unevenly.
-        app.assignor = PartitionAssignor(app, replicas=0)
-        transport = Transport(app.conf.broker_consumer, app)
-        transport.positions = self._open
-        app.transport = transport
-        app.on_partitions_revoked.connect(self._revoked)
-        channel = app.topic(*SOURCES[self.stage], value_serializer="raw")
-
-        @app.agent(channel, name=self.stage)  # type: ignore[untyped-decorator]
-        async def carry(batches: faust.StreamT[Batch]) -> None:
-            async for event in batches.noack().events():
-                await self._carry(event)
-
-        return app
 
     async def _carry(self, event: EventT[Batch]) -> None:
         app, batch = self._app, event.value
@@ -315,15 +273,3 @@ def _begin(tp: TP, position: int, begin: int, end: int) -> int:
 
 def _of_kafka(error: BaseException) -> bool:
     return type(error).__module__.startswith(("aiokafka", "kafka")) or isinstance(error, OSError)
-
-
-def _credentials(settings: Settings) -> Any:
-    options = connection(settings)
-    if settings.kafka_security == "SSL":
-        return faust.SSLCredentials(context=options["ssl_context"])
-    return faust.SASLCredentials(
-        mechanism=options["sasl_mechanism"],
-        username=options["sasl_plain_username"],
-        password=options["sasl_plain_password"],
-        ssl_context=options.get("ssl_context"),
-    )
