@@ -4,37 +4,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import hiredis
 import orjson
 from redis.asyncio import Redis
 
 from stream import keys
 from stream.errors import Fenced, Misconfigured
 from stream.redis.clients import redis_errors
+from stream.redis.transaction import MOST_ARGUMENTS, Command, as_one, write_watching
 from stream.settings import Stage
 from stream.shards import Changes, Drop, Letter, Memory, Put, Rank, Say, Unrank
 
-_NOT_THE_OWNER, _LOST = -1, -2
-_TRANSACTION = """
-local found = redis.call('HMGET', KEYS[1], 'owner', 'saves')
-local saves = tonumber(found[2] or '0')
-if found[1] ~= ARGV[1] then return -1 end
-if saves == tonumber(ARGV[2]) + 1 then return 0 end
-if saves ~= tonumber(ARGV[2]) then return -2 end
-local at = 3
-while at <= #ARGV do
-  local size = tonumber(ARGV[at])
-  redis.call(unpack(ARGV, at + 1, at + size))
-  at = at + size + 1
-end
-return 1
-"""
-"""Compares owner and number of saves, then runs the commands that follow, each after its length.
-
-A script is one transaction, as WATCH, MULTI and EXEC are, in one round trip instead of three,
-and without an answer to each of its commands.
-"""
-_MOST_ARGUMENTS = 4_000
 FORMAT = 1
 """Of the notes and of what waits. Whoever changes what a shard stores raises it."""
 
@@ -127,43 +106,39 @@ class RedisCheckpoints:
         Raises:
             Fenced: Somebody else has opened the shard since, or Redis has lost what was saved.
         """
-        commands = [
-            *self._storing(stage, partition, saves + 1, changes),
-            *self._publishing(changes),
-        ]
-        flat: list[Any] = [owner, saves]
-        for command in commands:
-            flat += [len(command), *command]
+        name = f"{stage}.{partition}"
+
+        def may_write(found: Sequence[bytes | None]) -> bool:
+            if found[0] != owner.encode():
+                raise Fenced(f"{name} belongs to another worker now")
+            stored = int(found[1] or 0)
+            if stored not in (saves, saves + 1):
+                raise Fenced(f"Redis has lost the last checkpoints of {name}")
+            return stored == saves
+
         with redis_errors():
-            verdict = await self._eval(self._prefix + keys.checkpoint(stage, partition), flat)
-        if verdict == _NOT_THE_OWNER:
-            raise Fenced(f"{stage}.{partition} belongs to another worker now")
-        if verdict == _LOST:
-            raise Fenced(f"Redis has lost the last checkpoints of {stage}.{partition}")
-
-    async def _eval(self, checkpoint: str, arguments: list[Any]) -> Any:
-        """Run the transaction: one command of thousands of arguments.
-
-        hiredis packs it in C; redis-py's asyncio client would spend a microsecond on each.
-        """
-        pool = self._redis.connection_pool
-        connection: Any = await pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            packed = hiredis.pack_command(("EVAL", _TRANSACTION, 1, checkpoint, *arguments))
-            await connection.send_packed_command(packed)
-            return await connection.read_response()
-        finally:
-            await pool.release(connection)
+            await write_watching(
+                self._redis,
+                self._prefix + keys.checkpoint(stage, partition),
+                ("owner", "saves"),
+                may_write,
+                [
+                    *self._storing(stage, partition, saves + 1, changes),
+                    *self._publishing(changes),
+                ],
+            )
 
     def _storing(
         self, stage: Stage, partition: int, saves: int, changes: Changes
-    ) -> Iterator[list[Any]]:
+    ) -> Iterator[Command]:
         for key, content in ((keys.rows, changes.rows), (keys.waiting, changes.waiting)):
             name = self._prefix + key(stage, partition)
             gone = [id_ for id_, raw in content.items() if raw is None]
             present = [part for pair in content.items() if pair[1] is not None for part in pair]
-            yield from _chunked(["HSET", name], present)
-            yield from _chunked(["HDEL", name], gone)
+            if present:
+                yield ["HSET", name, *present]
+            if gone:
+                yield ["HDEL", name, *gone]
         notes = {
             **changes.notes,
             "saves": saves,
@@ -175,8 +150,9 @@ class RedisCheckpoints:
         outbox = self._prefix + keys.outbox(stage, partition)
         yield ["SET", outbox, pack_letters(changes.letters)]
 
-    def _publishing(self, changes: Changes) -> Iterator[list[Any]]:
+    def _publishing(self, changes: Changes) -> Iterator[Command]:
         documents: dict[str, bytes] = {}
+        small: list[Command] = []
         for publication in changes.published:
             key = self._prefix + publication.key
             match publication:
@@ -184,24 +160,26 @@ class RedisCheckpoints:
                     documents[key] = value
                 case Drop():
                     documents.pop(key, None)
-                    yield ["DEL", key]
+                    small.append(["DEL", key])
                 case Rank(_, scores, most):
                     ranks = [part for member, score in scores.items() for part in (score, member)]
-                    yield from _chunked(["ZADD", key], ranks)
+                    small += _chunked(["ZADD", key], ranks)
                     if most is not None:
-                        yield ["ZREMRANGEBYRANK", key, 0, -most - 1]
+                        small.append(["ZREMRANGEBYRANK", key, 0, -most - 1])
                 case Unrank(_, members):
-                    yield from _chunked(["ZREM", key], list(members))
+                    small += _chunked(["ZREM", key], list(members))
                 case Say(_, fields, most):
                     said = [part for pair in fields.items() for part in pair]
-                    yield ["XADD", key, "MAXLEN", "~", most, "*", *said]
-        yield from _chunked(["MSET"], [part for pair in documents.items() for part in pair])
+                    small.append(["XADD", key, "MAXLEN", "~", most, "*", *said])
+        yield from as_one(small)
+        if documents:
+            yield ["MSET", *[part for pair in documents.items() for part in pair]]
 
 
-def _chunked(command: list[Any], arguments: list[Any]) -> Iterator[list[Any]]:
-    """Cut a command that would have more arguments than Lua can hand on at once."""
-    for start in range(0, len(arguments), _MOST_ARGUMENTS):
-        yield [*command, *arguments[start : start + _MOST_ARGUMENTS]]
+def _chunked(command: list[Any], arguments: list[Any]) -> Iterator[Command]:
+    """Cut a command that may have very many arguments."""
+    for start in range(0, len(arguments), MOST_ARGUMENTS):
+        yield [*command, *arguments[start : start + MOST_ARGUMENTS]]
 
 
 def pack_letters(letters: Iterable[Letter]) -> bytes:
