@@ -5,13 +5,15 @@ SECONDS = 60
 INPUT =
 FORMAT =
 PYTHON =
+EVENTS = 1000000
+ROUNDS = 3
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test check format bench peers lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -52,6 +54,9 @@ format: setup ## let ruff format and mend what it can
 bench: setup ## how many events a second does this machine do?
 	@$(BIN)/stream bench
 
+peers: setup ## the same events through other engines: EVENTS=1000000, ROUNDS=3
+	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS)
+
 lock: setup ## move constraints.txt to the newest versions that pyproject.toml allows
 	@echo "lock: looking for newer versions"
 	@$(PIP) install --upgrade --upgrade-strategy eager --editable '.[embedded,dev]'
@@ -63,5 +68,5 @@ lock: setup ## move constraints.txt to the newest versions that pyproject.toml a
 	@echo "lock: constraints.txt renewed; now make check test"
 
 clean: ## remove .venv, caches and build results
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist ./*.egg-info
+	@rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist ./*.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 def bench(folder: Path, *options: str) -> dict[str, Any]:
     """Run one away from anybody's .env and read its figures."""
@@ -30,3 +32,13 @@ def test_it_says_how_soon_a_worker_scores(tmp_path: Path) -> None:
     figures = bench(tmp_path, "--start", "--known", "20000", "--active", "10")
     assert (figures["known"], figures["active"]) == (20_000, 10)
     assert 0 < figures["first_s"] <= figures["all_s"]
+
+
+def test_it_sets_peers_beside_each_other() -> None:
+    """One table: the small job and the whole one on the same events."""
+    options = ["--events", "10000", "--rounds", "1", "--peers", "ours"]
+    command = [sys.executable, "bench/run.py", *options]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "ours, the small job" in run.stdout
+    assert "ours, the whole job" in run.stdout

@@ -58,8 +58,8 @@ def _load(events: int, live: float, *, as_json: bool) -> None:
         click.echo(json.dumps(result.document()))
         return
     click.echo(
-        f"{result.rate:,} events/s through one worker process ({result.events:,} in "
-        f"{result.seconds} s), {result.cpu_us} µs CPU per event, {result.memory_mib} MiB"
+        f"{result.rate:,} events/s through one worker process ({result.events:,} events), "
+        f"{result.cpu_us} µs CPU per event, {result.memory_mib} MiB"
     )
     click.echo(
         f"Kafka to Redis at {result.live_rate:,} events/s: p50 {result.p50_ms} ms, "
