@@ -16,8 +16,10 @@ LIMIT = 500
 """Entries that are folded before other work gets its turn."""
 MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
-MOST_UNSAVED = 20_000
-"""Records that may wait for a checkpoint before reading pauses."""
+ENOUGH_UNSAVED = 15_000
+"""Records that are worth a checkpoint at once."""
+MOST_UNSAVED = 30_000
+"""Records that may wait for one before reading pauses."""
 PAUSE_BEHIND = 3.0
 """Least time between two checkpoints of a shard whose worker is behind, s: fewer and larger."""
 GLANCE = 0.1
@@ -188,7 +190,7 @@ class Desk:
 
     async def _gather_work(self, began: float) -> None:
         """Wait until a checkpoint that begins now is due, given when the last one began."""
-        while not self._stopping:
+        while not self._stopping and self._unsaved < ENOUGH_UNSAVED:
             pause = max(self._pause, PAUSE_BEHIND) if self._behind() else self._pause
             left = began + pause - time.monotonic()
             if left <= 0:
