@@ -57,7 +57,7 @@ class Settings(BaseSettings):
         10 * MINUTE, ge=0, description="how far an event's time may be ahead of Kafka's, ms"
     )
     bucket: int = Field(HOUR, ge=MINUTE, le=DAY, description="length of a demand bucket, ms")
-    wait: int = Field(HOUR, ge=MINUTE, description="how long a click waits for its order, ms")
+    wait: int = Field(3 * MINUTE, ge=MINUTE, description="how long a click waits for its order, ms")
     window: int = Field(
         DAY, ge=MINUTE, description="how long after a click an order still counts as its, ms"
     )

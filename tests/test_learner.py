@@ -192,13 +192,23 @@ def test_what_it_means_to_rise(last: float, sold: float, rose: bool) -> None:  #
     assert model.report()["positives"] == rose
 
 
-def test_the_share_of_orders_in_time_is_learned_from_positives() -> None:
-    """Late ones lower it; negatives say nothing about it."""
+def test_the_delay_curve_is_that_of_orders() -> None:
+    """Late ones count as those in time do, each by its weight; negatives say nothing about it."""
     bench = Bench()
     x = [0.0] * len(CLICK_NAMES)
-    for positive, late in [(True, False)] * 30 + [(True, True)] * 31 + [(False, False)] * 40:
-        bench.hear([["click", positive, late, 0, [BEGIN, 1.0, 0.1, 0.1, None, x]]])
-    assert bench.shard.models.conversion.in_time == pytest.approx(0.5)
+    for y, late, delay, weight in [
+        (True, False, MINUTE, 1.0),
+        (False, False, 0, 1.0),
+        (False, False, 0, 0.5),
+        (True, True, 2 * HOUR, 1.0),
+        (True, True, 2 * DAY, 0.5),
+    ]:
+        bench.hear([["click", y, late, delay, [BEGIN, weight, 0.1, 0.1, None, x]]])
+    report = bench.shard.models.conversion.report()
+    assert (report["n"], report["positives"]) == (3, 3)
+    assert {span: round(share, 3) for span, share in report["delays"].items()} == {
+        "1m": 0.4, "3m": 0.4, "10m": 0.4, "1h": 0.4, "6h": 0.8, "1d": 0.8, "7d": 1.0,
+    }  # fmt: skip
 
 
 def test_categories_add_up_what_products_have_counted() -> None:

@@ -91,7 +91,7 @@ def test_an_order_within_the_wait_is_one_positive() -> None:
 
 #   click ──────── wait 1 h ────────┤ negative ──── order at 90 min ✔ late positive
 def test_an_order_after_the_wait_is_a_negative_and_a_late_positive() -> None:
-    """The negative is not taken back; what is served corrects for it."""
+    """The learner takes the negative back when it hears of the positive."""
     book = Book()
     book.read(click(0))
     book.pass_(60)

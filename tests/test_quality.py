@@ -1,5 +1,6 @@
 """Quality: the measures are right, exact where they say so, and nothing makes them NaN."""
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import product
 from math import inf, log, nan
@@ -183,14 +184,51 @@ def test_a_model_that_turned_bad_is_no_longer_served() -> None:
     assert served(found) == "baseline"
 
 
-def test_late_orders_count_in_the_calibration() -> None:
-    """Expected 3, happened 2 within the wait and 1 after it: right on the whole."""
-    found = ClassifierQuality()
-    for y in (True, True, False):
-        found.add(1.0, 0.5, y)
-    assert found.report()["calibration"] == pytest.approx(1.5, abs=1e-3)
-    found.late()
-    assert found.report()["calibration"] == pytest.approx(1.0, abs=1e-3)
+late_samples = st.lists(
+    st.tuples(st.floats(0.01, 0.99), st.sampled_from(["no", "in time", "late"]), weights),
+    max_size=40,
+)
+
+
+@given(late_samples, st.randoms(use_true_random=False))
+def test_a_click_counts_once_however_late_its_order(
+    drawn: list[tuple[float, str, float]], random: Random
+) -> None:
+    """Judged as a negative and corrected later, it is one positive in every measure."""
+    waited = told([(p, came != "no", weight) for p, came, weight in drawn])
+    hasty = told([(p, came == "in time", weight) for p, came, weight in drawn])
+    late = [(p, weight) for p, came, weight in drawn if came == "late"]
+    random.shuffle(late)
+    for p, weight in late:
+        hasty.late(p, 0.5, weight)
+    expected, found = waited.report(), hasty.report()
+    assert (found["n"], found["positives"]) == (expected["n"], expected["positives"])
+    for name, number in expected.items():
+        if isinstance(number, float):
+            # What has faded in between is corrected as if it had not: forty of 20,000 labels.
+            assert found[name] == pytest.approx(number, rel=0.01, abs=0.02)
+    for name in ("auc", "auc_low", "auc_high", "accuracy", "precision", "recall", "f1"):
+        assert found[name] == (
+            None if expected[name] is None else pytest.approx(expected[name], abs=1e-9)
+        )
+
+
+def test_corrections_that_outlive_their_negatives_are_right_on_the_whole() -> None:
+    """Where a few thousand labels are told between a click and its order, too."""
+    random = Random(7)  # noqa: S311 (no secret)
+    waited, hasty = ClassifierQuality(), ClassifierQuality()
+    coming: deque[float] = deque()
+    for p, y in chances(60_000, seed=8):
+        late = y and random.random() < 0.6
+        waited.add(p, 0.1, y)
+        hasty.add(p, 0.1, y and not late)
+        coming.append(p if late else -1.0)
+        if len(coming) > 8_000 and (due := coming.popleft()) >= 0.0:
+            hasty.late(due, 0.1)
+    expected, found = waited.report(), hasty.report()
+    assert found["auc"] == pytest.approx(expected["auc"], abs=0.03)
+    for name in ("log_loss", "baseline_log_loss", "brier", "calibration"):
+        assert found[name] == pytest.approx(expected[name], rel=0.1)
 
 
 def test_the_interval_holds_the_truth() -> None:
@@ -221,7 +259,7 @@ def test_quality_that_was_kept_is_the_one_that_never_stopped(before: int, after:
             kept_line = RegressionQuality.restored(orjson.loads(orjson.dumps(kept_line.state())))
         for found in (straight, kept):
             found.add(p, 0.1, y, 10.0 if place % 3 else 1.0)
-            found.late(0.5)
+            found.late(p, 0.1, 0.5)
         for forecast in (line, kept_line):
             forecast.add(10.0 * p, 0.0, 2.0, 1.0, float(y))
     assert kept.state() == straight.state()

@@ -6,6 +6,7 @@ from typing import Any
 
 from stream.models import snapshots
 from stream.models.classifier import Classifier
+from stream.models.delays import DelayCurve
 from stream.models.ensemble import Ensemble
 from stream.models.linear import log_odds
 from stream.models.quality import ClassifierQuality, RegressionQuality
@@ -42,25 +43,18 @@ class ConversionModel:
     def __init__(self) -> None:
         self.classifier = Ensemble(CLICK_NAMES, prior=FIRST_CONVERSION, guesses=CONVERSION_GUESSES)
         self.quality = ClassifierQuality()
-        self._in_time = 1.0
-        self._orders = 1.0
+        self.delays = DelayCurve()
 
-    def learn(self, *, positive: bool, late: bool, tail: list[Any]) -> None:
+    def learn(self, *, positive: bool, late: bool, delay: int, tail: list[Any]) -> None:
         """Judge what was predicted at the click, then learn from it."""
         _time, weight, model, base, _category, x = tail
         if late:
-            self.quality.late(weight)
+            self.quality.late(model, base, weight)
         else:
             self.quality.add(model, base, positive, weight)
         if positive:
-            self._orders += weight
-            self._in_time += 0.0 if late else weight
+            self.delays.add(delay, weight)
         self.classifier.learn(x, positive, weight, late=late)
-
-    @property
-    def in_time(self) -> float:
-        """Share of orders that come within the wait."""
-        return self._in_time / self._orders
 
     def judge(self) -> Judge:
         """What is served."""
@@ -75,8 +69,7 @@ class ConversionModel:
         return {
             "classifier": self.classifier.state(),
             "quality": self.quality.state(),
-            "in_time": self._in_time,
-            "orders": self._orders,
+            "delays": self.delays.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -86,13 +79,13 @@ class ConversionModel:
                 raise ValueError("it is of other features")
             self.classifier = Ensemble.restored(state["classifier"], CONVERSION_GUESSES)
             self.quality = ClassifierQuality.restored(state["quality"])
-        self._in_time, self._orders = state["in_time"], state["orders"]
+            self.delays = DelayCurve.restored(state["delays"])
 
     def report(self) -> dict[str, Any]:
         """How right it has been of late."""
         return {
             **self.quality.report(),
-            "in_time": self.in_time,
+            "delays": self.delays.report(),
             "drift": self.classifier.report(),
         }
 

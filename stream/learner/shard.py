@@ -108,8 +108,10 @@ class LearnerShard:
         for _source, _serial, kind, *what in self._work:
             match kind:
                 case "click":
-                    positive, late, _delay, tail = what
-                    self.models.conversion.learn(positive=positive, late=late, tail=tail)
+                    positive, late, delay, tail = what
+                    self.models.conversion.learn(
+                        positive=positive, late=late, delay=delay, tail=tail
+                    )
                 case "window":
                     self._window(*what)
                 case _:

@@ -5,7 +5,10 @@ from itertools import groupby
 from math import log, sqrt
 
 Judged = tuple[float, bool, float]
-"""A predicted probability, what came, and how many examples it stands for."""
+"""A predicted probability, what came, and how many examples it stands for.
+
+Less than none: a label that was judged before is taken back.
+"""
 
 _SURE = 1e-12
 
@@ -44,7 +47,8 @@ def auc(judged: Sequence[Judged]) -> float | None:
         won += up * (below + down / 2.0)
         below += down
         positives += up
-    return ratio(won, positives * below)
+    area = ratio(won, positives * below)
+    return None if area is None else min(max(area, 0.0), 1.0)
 
 
 def auc_interval(area: float | None, judged: Sequence[Judged]) -> tuple[float | None, float | None]:
@@ -59,7 +63,7 @@ def auc_interval(area: float | None, judged: Sequence[Judged]) -> tuple[float | 
     if area is None:
         return None, None
     ups = sum(y for _, y, _ in judged)
-    downs = len(judged) - ups
+    downs = max(1, sum(1 if weight > 0.0 else -1 for _, y, weight in judged if not y))
     two_ups, two_downs = area / (2.0 - area), 2.0 * area**2 / (1.0 + area)
     variance = (
         area * (1.0 - area) + (ups - 1) * (two_ups - area**2) + (downs - 1) * (two_downs - area**2)
@@ -81,6 +85,7 @@ def confusion(judged: Iterable[Judged], threshold: float) -> dict[str, float | N
             misses += weight
         else:
             rest += weight
+    false_alarms, rest = max(0.0, false_alarms), max(0.0, rest)
     return {
         "accuracy": ratio(hits + rest, hits + rest + false_alarms + misses),
         "precision": ratio(hits, hits + false_alarms),
@@ -101,7 +106,7 @@ def best_threshold(judged: Sequence[Judged]) -> float | None:
         up, down = _split(tied)
         hits += up
         false_alarms += down
-        f1 = 2.0 * hits / (hits + false_alarms + positives)
+        f1 = 2.0 * hits / (hits + max(0.0, false_alarms) + positives)
         if f1 > best_f1:
             best, best_f1 = p, f1
     return best

@@ -46,7 +46,6 @@ class ClassifierQuality:
         self._unusable = 0
         self._weight = 0.0
         self._happened = 0.0
-        self._late = 0.0
         self._expected = 0.0
         self._loss = 0.0
         self._baseline_loss = 0.0
@@ -72,19 +71,34 @@ class ClassifierQuality:
         self._positives += y
         self._weight = self._weight * keep + weight
         self._happened = self._happened * keep + weight * y
-        self._late *= keep
         self._expected = self._expected * keep + weight * p
         self._loss = self._loss * keep + weight * log_loss(p, y)
         self._baseline_loss = self._baseline_loss * keep + weight * log_loss(baseline, y)
         self._squares = self._squares * keep + weight * (p - y) ** 2
         self._recent.append((p, bool(y), weight))
 
-    def late(self, n: float = 1.0) -> None:
-        """Count positives that came after their label had been given up as negative.
+    def late(self, p: float, baseline: float, weight: float = 1.0) -> None:
+        """Correct a label: it was judged as a negative, and came true after all.
 
-        They bear on calibration only: served probabilities speak of the whole window.
+        The negative is taken out of every measure and a positive put in, so that both together
+        count as one prediction that came true. What is taken out weighs as much as what is put
+        in, though the negative itself may have faded or left the latest labels: it stands for
+        one of those that are in, whose time has not come yet.
+
+        Args:
+            p: What the model had said.
+            baseline: What the baseline had said.
+            weight: How many examples this one stands for.
         """
-        self._late += n
+        if not (0.0 <= p <= 1.0 and 0.0 <= baseline <= 1.0 and 0.0 < weight < LIMIT):
+            return  # it was unusable before
+        self._positives += 1
+        self._happened += weight
+        self._loss += weight * (log_loss(p, True) - log_loss(p, False))
+        self._baseline_loss += weight * (log_loss(baseline, True) - log_loss(baseline, False))
+        self._squares += weight * (1.0 - 2.0 * p)
+        self._recent.append((p, False, -weight))
+        self._recent.append((p, True, weight))
 
     @property
     def serving(self) -> Served:
@@ -99,8 +113,8 @@ class ClassifierQuality:
         """Sum up, for people and for JSON. None: cannot be said yet.
 
         `n`, `positives` and `unusable` count all labels. `base_rate`, `log_loss`,
-        `baseline_log_loss`, `brier` and `calibration` (expected over happened, late ones
-        included) are of the last 20,000 or so. The rest is of the last 5,000: `auc` with its
+        `baseline_log_loss`, `brier` and `calibration` (expected over happened) are of the last
+        20,000 or so. The rest is of the last 5,000: `auc` with its
         95 % interval as if examples were independent, `accuracy`, `precision`, `recall` and
         `f1` at a probability of .5, and under `best` at the threshold that hindsight picks
         for F1.
@@ -120,7 +134,7 @@ class ClassifierQuality:
             "log_loss": ratio(self._loss, self._weight),
             "baseline_log_loss": ratio(self._baseline_loss, self._weight),
             "brier": ratio(self._squares, self._weight),
-            "calibration": ratio(self._expected, self._happened + self._late),
+            "calibration": ratio(self._expected, self._happened),
             **confusion(recent, 0.5),
             "best": None
             if threshold is None
@@ -137,7 +151,6 @@ class ClassifierQuality:
             "sums": [
                 self._weight,
                 self._happened,
-                self._late,
                 self._expected,
                 self._loss,
                 self._baseline_loss,
@@ -157,7 +170,6 @@ class ClassifierQuality:
             (
                 new._weight,
                 new._happened,
-                new._late,
                 new._expected,
                 new._loss,
                 new._baseline_loss,

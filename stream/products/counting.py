@@ -13,7 +13,7 @@ from stream.products.categories import CategorySums
 from stream.products.features import click_features, features, rounded
 from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
 from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
-from stream.products.serving import POTENTIAL_HORIZONS, Serving, corrected
+from stream.products.serving import POTENTIAL_HORIZONS, Serving
 from stream.rows import Rows
 from stream.units import DAY, HOUR
 from stream.wire import Entry
@@ -131,7 +131,6 @@ class Counting:
         serving = self.serving
         x = click_features(known, kind, row, time, self._category_price(row))
         model, rule = (probability(v) for v in serving.conversion.both(x))
-        model = corrected(model, serving.in_time)
         served = model if serving.conversion.trusted else rule
         row.expect(served, time)
         if kind != "remove_from_cart" and not self._ledger.bought_since(customer, product, time):

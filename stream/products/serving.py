@@ -82,7 +82,6 @@ class Serving:
 
     Attributes:
         version: Of the snapshot; 0 before the first.
-        in_time: Share of orders that come within the wait, 0 to 1.
         category_prices: Mean logarithm of the prices in a category.
     """
 
@@ -90,7 +89,6 @@ class Serving:
     conversion: Judge = field(
         default_factory=lambda: Judge(rule(CLICK_NAMES, log_odds(FIRST_CONVERSION), {}))
     )
-    in_time: float = 1.0
     potential: Mapping[int, Judge] = field(
         default_factory=lambda: {h: Judge(MOMENTUM) for h in POTENTIAL_HORIZONS}
     )
@@ -117,7 +115,6 @@ class Serving:
         """Plain data, for a snapshot."""
         return {
             "conversion": _judge_state(self.conversion),
-            "in_time": self.in_time,
             "potential": {str(h): _judge_state(j) for h, j in self.potential.items()},
             "demand": {str(h): _judge_state(j) for h, j in self.demand.items()},
             "spread": {str(h): [s.p10, s.p50, s.p90] for h, s in self.spread.items()},
@@ -130,29 +127,11 @@ class Serving:
         return cls(
             version=version,
             conversion=_judge(state["conversion"]),
-            in_time=state["in_time"],
             potential={int(h): _judge(j) for h, j in state["potential"].items()},
             demand={int(h): _judge(j) for h, j in state["demand"].items()},
             spread={int(h): Spread(*s) for h, s in state["spread"].items()},
             category_prices=state["category_prices"],
         )
-
-
-def corrected(biased: float, in_time: float) -> float:
-    """Correct a conversion for the negatives that were false, because their orders came late.
-
-    Args:
-        biased: What the model says, 0 to 1; it has learned a negative for each late positive.
-        in_time: Share of orders that come within the wait, 0 to 1.
-
-    Source:
-        At `in_time` = 0 the fake-negative calibration of Ktena et al., "Addressing Delayed
-        Feedback for Continuous Training with Neural Networks in CTR prediction", RecSys 2019.
-
-    >>> corrected(0.2, 1.0), corrected(0.2, 0.0)
-    (0.2, 0.25)
-    """
-    return min(1.0, biased / (1 - biased * (1 - in_time)))
 
 
 def _judge_state(judge: Judge) -> dict[str, Any]:
