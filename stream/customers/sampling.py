@@ -1,65 +1,97 @@
-"""Which clicks wait for their label: all of them in a small shop, a sample in a busy one."""
+"""Which clicks wait for their label: all of them while there is room, a sample when it is full."""
 
 from zlib import crc32
 
 import orjson
 
 from stream.fading import fold
-from stream.units import HOUR, MINUTE, Millis
+from stream.units import Millis
 
 CAPACITY = 80_000
 """Clicks of one partition that should wait for their label at the same time."""
-SPARE = CAPACITY // 4
-"""So many are kept in any case, before a passing burst is taken for a busy shop."""
-FLOOD = 10
-"""A pace that would fill the ledger so many times over is no passing burst."""
+SLOTS = 64
+"""Parts of the window by which those that wait are counted."""
+PACES = 24
+"""The pace fades with a half-life of the window by so much."""
 LOOK_EVERY = 64
-"""Clicks between two looks at the pace."""
+"""Clicks between two looks at what waits."""
 BOOST = {"add_to_cart": 16, "add_to_wishlist": 16}
 """Carts and wishes are rarer and tell more: so many times likelier to be in the sample."""
 
 
 class Sampling:
-    """The sample, chosen by customer and product: a click and its order are in it together."""
+    """The sample, chosen by customer and product: a click and its order are in it together.
 
-    __slots__ = ("_at", "_clicks", "_first", "_total", "_window", "share")
+    All clicks are kept until `capacity` of them wait. Then the share is halved until what the
+    latest pace brings in a window fits, and doubled again when less than a quarter waits. What
+    was kept before goes on waiting, so that twice the capacity may wait for a while.
 
-    def __init__(self, window: int, state: bytes | None = None) -> None:
+    Attributes:
+        share: Of the views that are kept.
+        waiting: Clicks that were kept and are younger than the window, by event time.
+    """
+
+    __slots__ = (
+        "_at", "_capacity", "_clicks", "_half_life", "_kept", "_latest", "_slot", "_total",
+        "share", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, window: int, state: bytes | None = None, capacity: int = CAPACITY) -> None:
         """Begin, or go on.
 
         Args:
             window: How long a click may wait, ms.
             state: What `state` wrote.
+            capacity: Clicks that should wait at the same time.
         """
-        self._window = window
-        total, at, first, clicks = orjson.loads(state) if state else (0.0, 0, 0, 0)
+        self._capacity = capacity
+        self._slot = max(1, window // SLOTS)
+        self._half_life = Millis(max(1, window // PACES))
+        share, total, at, clicks, kept = orjson.loads(state) if state else (1.0, 0.0, 0, 0, [])
+        self.share: float = share
         self._total: float = total
-        self._clicks: int = clicks
         self._at: int = at
-        self._first: int = first
-        self.share = self._fitting()
+        self._clicks: int = clicks
+        self._kept: dict[int, int] = dict(kept)
+        self._latest = max(self._kept, default=0)
+        self.waiting = sum(self._kept.values())
 
     def weigh(self, kind: str, time: int, customer: str, product: str) -> float:
         """Take note of a click; say its weight in the sample, or 0 if it is not kept."""
         self._clicks += 1
-        self._first = self._first or time
         if self._clicks % LOOK_EVERY == 0:
             self._look(time)
-        return self.keeps(kind, customer, product)
+        weight = self.keeps(kind, customer, product)
+        if weight:
+            slot = time // self._slot
+            if slot > self._latest:
+                self._pass(slot)
+            if slot >= self._latest - SLOTS:
+                self._kept[slot] = self._kept.get(slot, 0) + 1
+                self.waiting += 1
+        return weight
+
+    def _pass(self, slot: int) -> None:
+        """Time has come to a slot: what lies a window before it waits no longer."""
+        self._latest = slot
+        for old in [old for old in self._kept if old < slot - SLOTS]:
+            self.waiting -= self._kept.pop(old)
 
     def _look(self, time: int) -> None:
-        """See how busy the shop is."""
-        self._total, self._at = fold(self._total, self._at, float(LOOK_EVERY), time, Millis(HOUR))
-        self.share = self._fitting()
-
-    def _fitting(self) -> float:
-        age = min(max(self._at - self._first, MINUTE), HOUR)
-        expected = self._total / age * self._window
-        share = 1.0
-        if min(self._clicks, expected) > SPARE or expected > FLOOD * CAPACITY:
-            while share * expected > CAPACITY:
-                share /= 2
-        return share
+        """Make the share fit what waits, and what the latest pace would bring."""
+        self._total, self._at = fold(
+            self._total, self._at, float(LOOK_EVERY), time, self._half_life
+        )
+        expected = PACES * self._total  # by 1.4 times too many, in case that the pace grows
+        slot = time // self._slot
+        if slot > self._latest:
+            self._pass(slot)
+        if self.waiting > self._capacity:
+            while self.share * expected > self._capacity:
+                self.share /= 2
+        elif self.share < 1.0 and self.waiting < self._capacity / 4:
+            fits = 2 * self.share * expected <= self._capacity
+            self.share *= 2 if fits else 1
 
     def keeps(self, kind: str, customer: str, product: str) -> float:
         """Weight of such a click among those that are kept, or 0 if it is not kept.
@@ -75,4 +107,6 @@ class Sampling:
 
     def state(self) -> bytes:
         """Plain bytes to go on from."""
-        return orjson.dumps([self._total, self._at, self._first, self._clicks])
+        return orjson.dumps(
+            [self.share, self._total, self._at, self._clicks, list(self._kept.items())]
+        )
