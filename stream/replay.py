@@ -97,6 +97,8 @@ class Replay:
             self._serving = self.learner.serving()
             for products in self.products:
                 products.serve(self._serving)
+            for customers in self.customers:
+                customers.serve(self._serving.returning)
 
     def finish(self) -> None:
         """Let everything go through, and publish what is known at the end of the log."""

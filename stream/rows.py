@@ -1,6 +1,6 @@
 """The rows of a shard that are in memory: the active ones, bounded; changed ones never leave."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -74,6 +74,11 @@ class Rows(Generic[R]):
         """Take fetched rows in."""
         for id_, raw in found.items():
             self.held[id_] = self._decode(id_, raw)
+
+    def everything(self) -> Iterator[tuple[str, R]]:
+        """All rows in memory, by id."""
+        yield from ((id_, row) for id_, row in self._old.items() if id_ not in self.held)
+        yield from self.held.items()
 
     def change(self, id_: str) -> R:
         """The row, marked as changed."""

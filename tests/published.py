@@ -51,6 +51,7 @@ CUSTOMER: dict[str, Any] = {
         {"category": "mugs", "share": 0.6},
         {"category": "plates", "share": 0.4},
     ],
+    "return_probability": 0.31,
     "last_order": "2019-09-28T10:00:00.000Z",
     "as_of": AS_OF,
 }

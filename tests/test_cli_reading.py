@@ -130,6 +130,7 @@ def test_customer_says_it_in_words() -> None:
         "Orders 2 orders of 61.50 in all, the last 2019-09-28T10:00:00Z",
         "Events 57",
         "Likes mugs (60%), plates (40%)",
+        "Returns 31% within 28 days",
         "As of 2019-10-01T12:00:00Z",
     ]
 

@@ -32,10 +32,14 @@ from stream.units import DAY, HOUR, MINUTE
 
 
 def row_of(world: World, user: str) -> bytes:
-    """A stored row, less when its profile was last published: that depends on the batches."""
+    """A stored row, less what depends on the batches.
+
+    That is when its profile was last published, and looks that were due before late events came.
+    """
     partition = home(user, world.partitions)
     row = CustomerRow.decode("", world.stored["customers", partition].rows.get(NAMES.of(user)))
     row.published = 0
+    row.look, row.looks = 0, []
     return row.encode()
 
 

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from stream import keys
 from stream.agents.shards import shard_maker
 from stream.agents.stage import StageRun
+from stream.customers.shard import CustomersShard
 from stream.errors import BadSnapshot, BrokerDown, NeighbourDown
 from stream.kafka.post import Post
 from stream.kafka.topics import fitting_partitions
@@ -150,7 +151,7 @@ class Worker:
             raise BrokerDown("Kafka does not answer. Is it up, and is STREAM_KAFKA its address?")
 
     async def _refresh(self) -> None:
-        """Give products shards the newest models; the last good ones if those are unreadable."""
+        """Give shards the newest models; the last good ones if those are unreadable."""
         unreadable = 0
         while True:
             with contextlib.suppress(NeighbourDown):
@@ -164,6 +165,8 @@ class Worker:
             for desk in (desk for run in self.runs for desk in run.desks.values()):
                 if isinstance(desk.shard, ProductsShard):
                     desk.shard.serve(self._serving)
+                elif isinstance(desk.shard, CustomersShard):
+                    desk.shard.serve(self._serving.returning)
             await asyncio.sleep(REFRESH)
 
     async def _newest(self) -> int:

@@ -143,6 +143,7 @@ def _show(report: dict[str, Any]) -> None:
 def _quality(models: dict[str, Any]) -> Iterator[str]:
     conversion = models["conversion"]
     yield f"conversion: {_classifier(conversion)}"
+    yield f"return: {_classifier(models['return'])}"
     for horizon, quality in models["potential"].items():
         yield f"potential, {horizon}: {_classifier(quality)}"
     for horizon, quality in models["demand"].items():

@@ -95,6 +95,7 @@ def customer_lines(customer: Customer) -> list[Line]:
     last = f", the last {moment(customer.last_order)}" if customer.last_order else ""
     days = counted(customer.recency_days, "day", "days")
     likes = (f"{liked.category} ({liked.share:.0%})" for liked in customer.favourite_categories)
+    returning = customer.return_probability
     return [
         ("Customer", customer.customer),
         ("Segment", customer.segment),
@@ -103,6 +104,7 @@ def customer_lines(customer: Customer) -> list[Line]:
         ("Orders", f"{orders} of {customer.spend:,.2f} in all{last}"),
         ("Events", number(customer.events)),
         ("Likes", ", ".join(likes) or "nothing in particular"),
+        *([] if returning is None else [("Returns", f"{returning:.0%} within 28 days")]),
         ("As of", moment(customer.as_of)),
     ]
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from stream.customers.activity import Activity
 from stream.customers.known import known
+from stream.customers.looking import Looking
+from stream.customers.returning import ANONYMOUS
 from stream.customers.row import (
     BOUGHT,
     CARTS,
@@ -41,11 +43,14 @@ class Counting:
         counts: What was counted, and what was not, by kind.
     """
 
-    __slots__ = ("_activity", "_sampling", "counts")
+    __slots__ = ("_activity", "_looking", "_sampling", "counts")
 
-    def __init__(self, activity: Activity, sampling: Sampling, counts: Counter[str]) -> None:
+    def __init__(
+        self, activity: Activity, sampling: Sampling, looking: Looking, counts: Counter[str]
+    ) -> None:
         self._activity = activity
         self._sampling = sampling
+        self._looking = looking
         self.counts = counts
 
     def count(self, work: Work, row: CustomerRow) -> None:
@@ -54,6 +59,8 @@ class Counting:
         if not row.is_new(event["event_id"], event["time"]):
             self.counts["duplicates"] += 1
             return
+        if 0 < row.look <= event["time"]:
+            self._looking.look(work[2], row, event["time"])
         kind = event["type"]
         if kind in INTEREST:
             self._click(work, row)
@@ -117,6 +124,8 @@ class Counting:
             row.spend += sum(line[LEFT] * line[PRICE] for line in lines)
             row.last_order = max(row.last_order, time)
             row.published = 0
+            if not event["user_id"].startswith(ANONYMOUS):
+                self._looking.follow(customer, row, time)
             for item in items:
                 if item.get("category") is not None:
                     row.like(item["category"], BUYING, time)

@@ -2,6 +2,7 @@
 
 import orjson
 
+from stream.customers.returning import ReturnPrediction
 from stream.customers.row import CustomerRow
 from stream.customers.segments import segment
 from stream.units import DAY, HOUR, Millis, rfc3339
@@ -19,7 +20,9 @@ def worth_a_profile(row: CustomerRow) -> bool:
     return urgent or row.last >= row.published + REFRESH
 
 
-def profile(pseudonym: str, row: CustomerRow, now: int) -> bytes:
+def profile(
+    pseudonym: str, row: CustomerRow, now: int, returning: ReturnPrediction | None
+) -> bytes:
     """Write the document behind `customer:<pseudonym>`."""
     shares = row.shares()
     favourites = sorted(shares, key=lambda c: (-shares[c], c))[:FAVOURITES]
@@ -36,6 +39,7 @@ def profile(pseudonym: str, row: CustomerRow, now: int) -> bytes:
             "favourite_categories": [
                 {"category": c, "share": round(shares[c], 3)} for c in favourites
             ],
+            "return_probability": None if returning is None else round(returning.p, 4),
             "last_order": rfc3339(Millis(row.last_order)) if row.last_order else None,
             "as_of": rfc3339(Millis(now)),
         }

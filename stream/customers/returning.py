@@ -1,18 +1,24 @@
 """Whether a customer comes back: what is known at a moment, and what came of it."""
 
 from math import log, log1p
+from typing import NamedTuple, Protocol
 
 from stream.customers.row import LEFT, PRICE, CustomerRow
+from stream.models.linear import Linear
 from stream.units import DAY
 
 HORIZON = 28 * DAY
 """A customer who orders again within this time has come back."""
 EVERY = 14 * DAY
 """Time between two looks at a customer."""
+FOLLOWED = 26 * EVERY
+"""A customer is looked at until so long after the last order: a year, but for a day."""
 FADING = 30.0
 """Half-life of an order, days."""
 FIRST_RETURN = 0.2
 """Base rate believed before any label has come."""
+ANONYMOUS = "anonymous:"
+"""So begins the id of a customer whom the shop does not know, who cannot be known to come back."""
 
 RETURN_NAMES = (
     "recency",
@@ -35,6 +41,42 @@ RETURN_NAMES = (
 )
 
 
+class ReturnServing(Protocol):
+    """The model and the rule that it has to beat, as the learner publishes them."""
+
+    @property
+    def rule(self) -> Linear:
+        """Always there."""
+        ...
+
+    @property
+    def trusted(self) -> bool:
+        """The model has been no worse than the rule of late, and is served."""
+        ...
+
+    def both(self, x: list[float | None]) -> tuple[float, float]:
+        """Values of the model and of the rule."""
+        ...
+
+
+class ReturnPrediction(NamedTuple):
+    """The chance that a customer orders within 28 days from a moment on.
+
+    Attributes:
+        customer: Pseudonym.
+        time: The moment; nothing is known of what came at it or later.
+        p: What is served.
+        rule: What the base rate says.
+        x: The features, one for each of `RETURN_NAMES`.
+    """
+
+    customer: str
+    time: int
+    p: float
+    rule: float
+    x: list[float | None]
+
+
 def return_features(row: CustomerRow, time: int) -> list[float | None] | None:
     """Number what is known of a customer who has ordered before `time`, ms.
 
@@ -45,7 +87,7 @@ def return_features(row: CustomerRow, time: int) -> list[float | None] | None:
     orders = sorted(
         (at, sum(max(0.0, line[LEFT]) * line[PRICE] for line in lines), len(lines))
         for at, lines in row.orders.values()
-        if at < time
+        if row.erased < at < time
     )
     if not orders:
         return None

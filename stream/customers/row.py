@@ -12,7 +12,7 @@ import orjson
 from stream.rows import stored_values
 from stream.units import DAY, MINUTE
 
-VERSION = 3
+VERSION = 4
 """Of the stored form; whoever changes `STORED` raises it."""
 INTEREST = 30 * DAY
 """Half-life of a customer's interest in a category, ms."""
@@ -49,6 +49,8 @@ STORED = (
     "last_order",
     "liked_since",
     "line_count",
+    "look",
+    "looks",
     "now",
     "now_since",
     "order_count",
@@ -78,6 +80,9 @@ class CustomerRow:
             first: what comes later weighs more (forward decay). Only ratios mean anything.
         pairs: Product → what this customer did with it, the latest `MOST_PAIRS`.
         erased: Events up to this time are counted without a name; 0 if never erased.
+        look: When to look next whether the customer comes back; 0 while there is nothing to come
+            back from, -1 when that has been given up.
+        looks: What was predicted, and is not over yet: [time, model, rule, features].
         published: Event time of the last published profile; 0 if another is to follow at once.
     """
 
@@ -104,6 +109,8 @@ class CustomerRow:
         self.liked_since = 0
         self.pairs: dict[str, Pair] = {}
         self.erased = 0
+        self.look = 0
+        self.looks: list[list[Any]] = []
         self.published = 0
 
     def is_new(self, event_id: str, time: int) -> bool:

@@ -1,7 +1,7 @@
 """The customers shard: each event once, by whom, in event-time order, under a pseudonym."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -10,9 +10,11 @@ from stream import keys
 from stream.clock import Clock, Frontier
 from stream.customers.activity import Activity
 from stream.customers.counting import Counting, Work
+from stream.customers.looking import Looking
 from stream.customers.merge import Item, Merge
 from stream.customers.profile import profile, worth_a_profile
 from stream.customers.pseudonyms import Pseudonyms
+from stream.customers.returning import ReturnPrediction, ReturnServing
 from stream.customers.row import CustomerRow
 from stream.customers.sampling import Sampling
 from stream.events.dead_letters import dead_letter
@@ -85,13 +87,27 @@ class CustomersShard:
         self._now: Millis | None = None
         self._sampling = Sampling(plan.window, notes.get("sampling"))
         self._activity = Activity(plan.partitions)
-        self._counting = Counting(self._activity, self._sampling, self.counts)
+        self._looking = Looking(memory.waiting)
+        self._counting = Counting(self._activity, self._sampling, self._looking, self.counts)
+        self._looks: list[str] = []
+        self._serial: int = orjson.loads(notes.get("serial", b"0"))
         self._work: list[Work] = []
         self._strays: list[list[Entry]] = [[] for _ in range(plan.partitions)]
         self._letters: list[Letter] = []
         self._erased: dict[str, None] = {}
         self._unprofiled = Renewals(memory.waiting)
         self._stirred = False
+
+    def serve(self, returning: ReturnServing) -> None:
+        """Use this model of returns from now on."""
+        self._looking.serving = returning
+
+    def returns(self, time: int) -> Iterator[ReturnPrediction]:
+        """Predict the return of every customer in memory who has ordered before a time."""
+        for customer, row in self._rows.everything():
+            prediction = self._looking.predict(customer, row, time)
+            if prediction is not None:
+                yield prediction
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""
@@ -116,7 +132,8 @@ class CustomersShard:
 
     def due(self, limit: int) -> Sequence[str] | None:
         """Choose the next events in event-time order and name the rows missing for them."""
-        taken = False
+        self._looks += self._looking.reminders.pop(self._clock.watermark, limit)
+        taken = bool(self._looks)
         for topic, items in self._merge.take(limit, self._now):
             taken = True
             match topic:
@@ -127,6 +144,7 @@ class CustomersShard:
                 case _:
                     self._plan_events(topic, items)
         customers = dict.fromkeys([customer for _, _, customer, _ in self._work])
+        customers.update(dict.fromkeys(self._looks))
         customers.update(dict.fromkeys(self._unprofiled.next(limit // 4 if taken else limit)))
         missing = self._rows.missing(customers)
         return missing if taken or missing else None
@@ -173,9 +191,14 @@ class CustomersShard:
                 if self._counting.erase(work, held[customer]):
                     self._erased[customer] = None
                     self._unprofiled.remove(customer)
+                    self._looking.reminders.remove(customer)
                 continue
             count(work, held[customer])
             heard["orders" if kind in ORDERED else "clicks"].append((event["time"], customer))
+        for customer in self._looks:
+            if self._looking.look(customer, self._rows.change(customer), self._clock.watermark):
+                self._unprofiled.add([customer])
+        self._looks.clear()
         for topic, times in heard.items():
             if times:
                 frontier = self._frontiers.setdefault(topic, Frontier())
@@ -198,12 +221,14 @@ class CustomersShard:
             return None
         published = self._published(renewals)
         needed = {customer for _, _, customer, _ in self._work}
+        needed.update(self._looks)
         needed.update(self._unprofiled.next(MOST_RENEWED))
+        letters = [*self._outgoing(), *self._lessons()]
         changes = Changes(
             rows=self._rows.stored(needed),
-            waiting=self._unprofiled.changes(),
+            waiting={**self._unprofiled.changes(), **self._looking.reminders.changes()},
             notes=self._notes(),
-            letters=self._outgoing(),
+            letters=letters,
             published=published,
             more=len(self._unprofiled) > 0,
         )
@@ -218,6 +243,7 @@ class CustomersShard:
             "clock": self._clock.state(),
             "counts": orjson.dumps(self.counts),
             "sampling": self._sampling.state(),
+            "serial": orjson.dumps(self._serial),
             "stale": orjson.dumps(len(self._unprofiled)),
         }
 
@@ -237,6 +263,21 @@ class CustomersShard:
                     letters.append(Letter("strays", partition, None, value))
         return letters
 
+    def _lessons(self) -> list[Letter]:
+        """What the learner is told, each under a number of its own.
+
+        Without a mark: how far event time has come it hears from the products stage.
+        """
+        entries: list[Entry] = []
+        for returned, look in self._looking.take():
+            self._serial += 1
+            entries.append([self._name, self._serial, "return", returned, look])
+        if not entries:
+            return []
+        self.counts["returns"] += len(entries)
+        values = pack(self._name, self._birth, 0, entries)
+        return [Letter("examples", 0, None, value) for value in values]
+
     def _published(self, renewals: int) -> list[Publication]:
         """Profiles that have changed, and those that must go."""
         published: list[Publication] = []
@@ -247,7 +288,9 @@ class CustomersShard:
                 unprofiled.remove(customer)
                 row = self._rows.change(customer)
                 row.published = row.last
-                document = profile(customer, row, max(self._clock.watermark, row.last))
+                now = max(self._clock.watermark, row.last)
+                returning = self._looking.predict(customer, row, now + 1)
+                document = profile(customer, row, now, returning)
                 published.append(Put(keys.customer(customer), document))
         published.extend(
             Drop(keys.customer(customer)) for customer in self._erased if not held[customer].last

@@ -1,9 +1,10 @@
-"""The three models, each beside its rule of thumb, and what they have been worth of late."""
+"""The models, each beside its rule of thumb, and what they have been worth of late."""
 
 from collections.abc import Iterator, Mapping
 from math import log1p
 from typing import Any
 
+from stream.learner.returning import ReturnModel
 from stream.models import snapshots
 from stream.models.classifier import Classifier
 from stream.models.delays import DelayCurve
@@ -178,12 +179,16 @@ class Models:
 
     def __init__(self) -> None:
         self.conversion = ConversionModel()
+        self.returning = ReturnModel()
         self.potential = {horizon: PotentialModel() for horizon in POTENTIAL_HORIZONS}
         self.demand = {horizon: DemandModel(horizon) for horizon in DEMAND_HORIZONS}
 
-    def named(self) -> Iterator[tuple[str, ConversionModel | PotentialModel | DemandModel]]:
+    def named(
+        self,
+    ) -> Iterator[tuple[str, ConversionModel | ReturnModel | PotentialModel | DemandModel]]:
         """Every model with its name."""
         yield "conversion", self.conversion
+        yield "return", self.returning
         for horizon, potential in self.potential.items():
             yield f"potential:{span_name(horizon)}", potential
         for horizon, demand in self.demand.items():
@@ -209,6 +214,7 @@ class Models:
         """How right each kind of model has been of late; by horizon where there are several."""
         return {
             "conversion": self.conversion.report(),
+            "return": self.returning.report(),
             "potential": {span_name(h): m.report() for h, m in self.potential.items()},
             "demand": {span_name(h): m.report() for h, m in self.demand.items()},
         }

@@ -97,7 +97,8 @@ class LearnerShard:
             message = self._inbox.open(raw) if raw else None
             if message is not None:
                 self._work.extend(message.entries)
-                self._clock.hear(message.sender, message.mark, self._now)
+                if message.mark:  # customers shards tell too rarely to be waited for
+                    self._clock.hear(message.sender, message.mark, self._now)
         if not taken:
             return None
         return self._rows.missing(dict.fromkeys(e[3] for e in self._work if e[2] == "category"))
@@ -112,6 +113,9 @@ class LearnerShard:
                     self.models.conversion.learn(
                         positive=positive, late=late, delay=delay, tail=tail
                     )
+                case "return":
+                    returned, look = what
+                    self.models.returning.learn(returned=returned, look=look)
                 case "window":
                     self._window(*what)
                 case _:
@@ -159,6 +163,7 @@ class LearnerShard:
         return Serving(
             version=self._version,
             conversion=models.conversion.judge(),
+            returning=models.returning.judge(),
             potential={h: m.judge() for h, m in models.potential.items()},
             demand={h: m.judge() for h, m in models.demand.items()},
             spread={h: m.spread() for h, m in models.demand.items()},

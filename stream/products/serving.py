@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from stream.customers.returning import FIRST_RETURN, RETURN_NAMES
 from stream.models.linear import Linear, log_odds
 from stream.products.features import CLICK_NAMES, NAMES
 from stream.units import DAY, HOUR, Millis, span_name
@@ -82,12 +83,16 @@ class Serving:
 
     Attributes:
         version: Of the snapshot; 0 before the first.
+        returning: Of a customer, to the shop.
         category_prices: Mean logarithm of the prices in a category.
     """
 
     version: int = 0
     conversion: Judge = field(
         default_factory=lambda: Judge(rule(CLICK_NAMES, log_odds(FIRST_CONVERSION), {}))
+    )
+    returning: Judge = field(
+        default_factory=lambda: Judge(rule(RETURN_NAMES, log_odds(FIRST_RETURN), {}))
     )
     potential: Mapping[int, Judge] = field(
         default_factory=lambda: {h: Judge(MOMENTUM) for h in POTENTIAL_HORIZONS}
@@ -115,6 +120,7 @@ class Serving:
         """Plain data, for a snapshot."""
         return {
             "conversion": _judge_state(self.conversion),
+            "returning": _judge_state(self.returning),
             "potential": {str(h): _judge_state(j) for h, j in self.potential.items()},
             "demand": {str(h): _judge_state(j) for h, j in self.demand.items()},
             "spread": {str(h): [s.p10, s.p50, s.p90] for h, s in self.spread.items()},
@@ -127,6 +133,7 @@ class Serving:
         return cls(
             version=version,
             conversion=_judge(state["conversion"]),
+            returning=_judge(state["returning"]),
             potential={int(h): _judge(j) for h, j in state["potential"].items()},
             demand={int(h): _judge(j) for h, j in state["demand"].items()},
             spread={int(h): Spread(*s) for h, s in state["spread"].items()},

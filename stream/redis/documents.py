@@ -141,6 +141,8 @@ class Customer(Document):
     """Name of the group of customers that this one belongs to."""
     favourite_categories: tuple[Share, ...] = ()
     """Largest share first."""
+    return_probability: float | None = None
+    """The probability of another order within 28 days. 0 to 1; without an order yet: null."""
     last_order: Moment | None = None
     """Time of the latest order; none yet: null."""
     as_of: Moment
