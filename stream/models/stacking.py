@@ -1,0 +1,213 @@
+"""Demand of a horizon: simple forecasts side by side, and the weights that have served best."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import log, sqrt
+from typing import Any, NamedTuple, Self
+
+from stream.models.bands import Bands
+from stream.models.least_squares import FadingLeastSquares
+from stream.models.levels import LEAST_CHANGE, Paces, observed
+from stream.models.snapshots import readable
+from stream.units import DAY
+
+CANDIDATES = (
+    "smooth_10d",
+    "smooth_22d",
+    "smooth_45d",
+    "one",
+    "lines_fresh",
+    "lines_growth",
+    "price_move",
+    "promotion",
+)
+"""What is weighed: three rates of smoothing, a constant, and corrections of the middle rate:
+by the number of order lines of late against before, by the price, by promotions."""
+FIRST_WEIGHTS = (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+STRENGTH = 100.0
+"""Of the belief in them, in squared scales."""
+HALF_LIFE = 120.0
+"""Days after which an example counts half."""
+HUBER = 1.5
+"""Errors of more scales than this pull no harder: one great order does not bend the law."""
+MOST_PROMOTED = 3.0
+MOST_MOVED = 1.0
+MOST_GROWTH = 1.5
+"""Bounds of the corrections, in logarithms."""
+RESPONSE_KEPT = 0.9999
+RESPONSE_PRIOR = 100.0
+_SMALL = 0.15
+"""Added to paces, in units a day, before they are compared."""
+
+
+class Outlook(NamedTuple):
+    """What is forecast for a product and a horizon.
+
+    Attributes:
+        candidates: One value for each of `CANDIDATES`, in units.
+        expected: Units without bulk orders: the middle of what may come.
+        mean: Units, bulk orders included. On the sum of many products, this is what comes.
+        scale: Units by which forecasts of this kind are usually off.
+    """
+
+    candidates: tuple[float, ...]
+    expected: float
+    mean: float
+    scale: float
+
+
+def growth(now: float, before: float, most: float = MOST_GROWTH) -> float:
+    """Logarithm of a rise of a pace, bounded, and near 0 where hardly anything is sold."""
+    return max(-most, min(most, log((now + _SMALL) / (before + _SMALL))))
+
+
+def candidates(
+    paces: Paces, usual_days: float, length: int, price_move: float, promotion: float
+) -> tuple[float, ...]:
+    """Make the simple forecasts.
+
+    Args:
+        paces: What the product sells on a usual day.
+        usual_days: That the horizon lasts.
+        length: Of the horizon, ms.
+        price_move: Logarithm of the price against what it usually is; 0 if unknown.
+        promotion: Share by which promotions are to lift sales.
+
+    Returns:
+        One value for each of `CANDIDATES`, in units.
+    """
+    _, fast, middle, slow, _ = (pace * usual_days for pace in paces.units)
+    fresh, lately, before, long_before = paces.lines
+    return (
+        fast,
+        middle,
+        slow,
+        usual_days * DAY / length,
+        middle * growth(fresh, before),
+        middle * growth(lately, long_before),
+        middle * max(-MOST_MOVED, min(MOST_MOVED, price_move)),
+        middle * max(LEAST_CHANGE, min(MOST_PROMOTED, promotion)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """A trained stack as it is served.
+
+    Attributes:
+        weights: One for each of `CANDIDATES`.
+        response: Share by which a promotion of strength 1 usually lifts sales.
+        bands: How far off forecasts have been.
+    """
+
+    weights: tuple[float, ...] = FIRST_WEIGHTS
+    response: float = 0.0
+    bands: Bands = field(default_factory=Bands)
+
+    def outlook(
+        self, paces: Paces, usual_days: float, length: int, price_move: float, promotion: float
+    ) -> Outlook:
+        """Forecast; see `candidates`."""
+        x = candidates(paces, usual_days, length, price_move, promotion)
+        expected = max(0.0, sum(w * v for w, v in zip(self.weights, x, strict=True)))
+        slow = x[2]
+        return Outlook(
+            x,
+            expected,
+            expected + paces.bulk * usual_days,
+            sqrt(slow * slow + 3.0 * slow + 1.0),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Write down as plain numbers."""
+        return {
+            "weights": list(self.weights),
+            "response": self.response,
+            "bands": self.bands.state(),
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """Read what `state` has written."""
+        with readable("stack"):
+            return cls(
+                tuple(map(float, state["weights"])),
+                float(state["response"]),
+                Bands.restored(state["bands"]),
+            )
+
+
+class Stack:
+    """Learns how much each candidate is worth, by least squares over all products of the shop.
+
+    Errors are measured in scales of the product, so that best sellers do not decide alone.
+    Weights are fitted to plain units, not to logarithms: forecasts of many products then add up
+    to what comes.
+
+    Source:
+        Breiman, "Stacked Regressions", Machine Learning 24, 1996; Huber's weights as in
+        Holland and Welsch, "Robust Regression Using IRLS", 1977.
+    """
+
+    def __init__(self) -> None:
+        self._law = FadingLeastSquares(
+            CANDIDATES, half_life=HALF_LIFE, prior=FIRST_WEIGHTS, strength=STRENGTH
+        )
+        self._bands = Bands()
+        self._rises = 0.0
+        self._changes = RESPONSE_PRIOR
+
+    def learn(self, day: float, outlook: Outlook, sold: float) -> None:
+        """Learn from a horizon that has passed.
+
+        Args:
+            day: When it began, in days.
+            outlook: As it was then.
+            sold: Units. Below zero counts as zero.
+        """
+        scale, sold = outlook.scale, max(0.0, sold)
+        error = abs(sold - outlook.expected) / scale
+        weight = 1.0 if error <= HUBER else HUBER / error
+        scaled = [value / scale for value in outlook.candidates]
+        self._law.learn(scaled, sold / scale, weight=weight, time=day)
+        self._bands.learn(day, outlook.expected, sold)
+
+    def respond(self, change: float, sold: float, level: float) -> None:
+        """Take note of what a promotion did, for products of which nothing is known.
+
+        Args:
+            change: Strength of promotions in a span, less what the level had seen of them.
+            sold: Units in the span.
+            level: Units by the level, without promotion.
+        """
+        if change:
+            risen, tried = observed(change, sold, level)
+            self._rises = self._rises * RESPONSE_KEPT + risen
+            self._changes = self._changes * RESPONSE_KEPT + tried
+
+    def frozen(self) -> Stacked:
+        """Copy out what is needed to serve."""
+        return Stacked(
+            tuple(self._law.weights()),
+            self._rises / self._changes,
+            Bands.restored(self._bands.state()),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Write down as plain numbers."""
+        return {
+            "law": self._law.state(),
+            "bands": self._bands.state(),
+            "rises": self._rises,
+            "changes": self._changes,
+        }
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """Read what `state` has written. Learning goes on as if it had never stopped."""
+        with readable("stack"):
+            new = cls()
+            new._law = FadingLeastSquares.restored(state["law"])
+            new._bands = Bands.restored(state["bands"])
+            new._rises, new._changes = float(state["rises"]), float(state["changes"])
+        return new
