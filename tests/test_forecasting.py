@@ -302,7 +302,7 @@ def test_the_latest_word_on_a_promotion_holds() -> None:
 
 def learned(days: int, seed: int, promoted: Callable[[int], float]) -> Stack:
     """Learn day by day from a shop of twenty products that promotions lift by half."""
-    random, stack = seeded(seed), Stack()
+    random, stack = seeded(seed), Stack(WEEK)
     shop = [Levels() for _ in range(20)]
     paces = [random.lognormvariate(1.5, 0.8) for _ in shop]
     history: list[list[float]] = [[] for _ in shop]
@@ -359,7 +359,7 @@ def test_a_stack_goes_on_from_its_state() -> None:
 @given(st.lists(st.floats(), min_size=len(CANDIDATES), max_size=len(CANDIDATES)), st.floats())
 def test_a_hostile_horizon_teaches_nothing_harmful(x: list[float], units: float) -> None:
     """No candidate and no sale, however wild, leads to weights or forecasts that are not finite."""
-    stack = Stack()
+    stack = Stack(WEEK)
     bounded = [max(-1e9, min(1e9, value)) for value in x]
     stack.learn(1.0, Outlook(tuple(bounded), 1.0, 1.0, 2.0), min(units, 1e9))
     forecast = outlook(steadily(5.0, 30), 30, stack.frozen())

@@ -29,7 +29,8 @@ STRENGTH = 100.0
 HALF_LIFE = 120.0
 """Days after which an example counts half."""
 HUBER = 1.5
-"""Errors of more scales than this pull no harder: one great order does not bend the law."""
+"""Errors of more scales than this pull no harder in a horizon of a week: one great order does
+not bend the law. A shorter horizon is lumpier, by the root of its share of a week."""
 MOST_PROMOTED = 3.0
 MOST_MOVED = 1.0
 MOST_GROWTH = 1.5
@@ -149,7 +150,14 @@ class Stack:
         Holland and Welsch, "Robust Regression Using IRLS", 1977.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, length: int) -> None:
+        """Begin with nothing known.
+
+        Args:
+            length: Of the horizon, ms.
+        """
+        self._length = length
+        self._most = HUBER * sqrt(7 * DAY / length)
         self._law = FadingLeastSquares(
             CANDIDATES, half_life=HALF_LIFE, prior=FIRST_WEIGHTS, strength=STRENGTH
         )
@@ -157,17 +165,18 @@ class Stack:
         self._rises = 0.0
         self._changes = RESPONSE_PRIOR
 
-    def learn(self, day: float, outlook: Outlook, sold: float) -> None:
+    def learn(self, day: float, outlook: Outlook, sold: float, weight: float = 1.0) -> None:
         """Learn from a horizon that has passed.
 
         Args:
             day: When it began, in days.
             outlook: As it was then.
             sold: Units. Below zero counts as zero.
+            weight: How many examples this one stands for.
         """
         scale, sold = outlook.scale, max(0.0, sold)
         error = abs(sold - outlook.expected) / scale
-        weight = 1.0 if error <= HUBER else HUBER / error
+        weight *= 1.0 if error <= self._most else self._most / error
         scaled = [value / scale for value in outlook.candidates]
         self._law.learn(scaled, sold / scale, weight=weight, time=day)
         self._bands.learn(day, outlook.expected, sold)
@@ -196,6 +205,7 @@ class Stack:
     def state(self) -> dict[str, Any]:
         """Write down as plain numbers."""
         return {
+            "length": self._length,
             "law": self._law.state(),
             "bands": self._bands.state(),
             "rises": self._rises,
@@ -206,7 +216,7 @@ class Stack:
     def restored(cls, state: Mapping[str, Any]) -> Self:
         """Read what `state` has written. Learning goes on as if it had never stopped."""
         with readable("stack"):
-            new = cls()
+            new = cls(int(state["length"]))
             new._law = FadingLeastSquares.restored(state["law"])
             new._bands = Bands.restored(state["bands"])
             new._rises, new._changes = float(state["rises"]), float(state["changes"])
