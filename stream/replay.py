@@ -93,7 +93,7 @@ class Replay:
         for products in self.products:
             self._work(products)
         self._work(self.learner)
-        if self.learner.serving().version != self._serving.version:
+        if self.learner.version != self._serving.version:
             self._serving = self.learner.serving()
             for products in self.products:
                 products.serve(self._serving)

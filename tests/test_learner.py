@@ -12,12 +12,20 @@ from making import BEGIN, click, cut, purchase, recorded, settled
 
 from stream import keys
 from stream.errors import BadSnapshot
-from stream.learner.models import MINIMUM, UPLIFT, Models, PotentialModel
+from stream.learner.models import Models, PotentialModel
 from stream.learner.shard import LearnerPlan, LearnerShard
 from stream.models import snapshots
+from stream.models.stacking import CANDIDATES, Outlook
 from stream.products.features import CLICK_NAMES, NAMES
+from stream.products.forecasting import Noted
 from stream.products.row import KINDS, WIDTH, ProductRow
-from stream.products.serving import DEMAND_HORIZONS, POTENTIAL_HORIZONS, Serving
+from stream.products.serving import (
+    DEMAND_HORIZONS,
+    MINIMUM,
+    POTENTIAL_HORIZONS,
+    UPLIFT,
+    Serving,
+)
 from stream.shards import Batch, Changes, Memory, Put
 from stream.units import DAY, HOUR, MINUTE, Millis
 from stream.wire import Entry, pack
@@ -29,6 +37,25 @@ seeds = st.integers(0, 10**6)
 def vector(random: Random, length: int) -> list[float | None]:
     """Features, some of them missing."""
     return [None if random.random() < 0.1 else round(random.gauss(0, 2), 4) for _ in range(length)]
+
+
+def noted(
+    time: int,
+    *,
+    last: float = 0.0,
+    chances: list[float],
+    units: list[float],
+    x: list[float] | None = None,
+    candidates: list[float] | None = None,
+    change: float = 0.0,
+) -> list[Any]:
+    """A forecast as it comes back when its horizon has passed."""
+    simple = candidates or [units[4]] * len(CANDIDATES)
+    outlook = Outlook(tuple(simple), units[2], units[0], 3.0)
+    features = x or [0.0] * len(NAMES)
+    made = Noted(time, last, chances, units, features, outlook, change, 2.0, 1.0)
+    told: list[Any] = orjson.loads(made.encode())
+    return told
 
 
 def examples(seed: int, number: int) -> list[list[Any]]:
@@ -51,16 +78,17 @@ def examples(seed: int, number: int) -> list[list[Any]]:
                 told.append(["click", positive, late, 7 * MINUTE, tail])
             case "window":
                 horizon = random.choice(DEMAND_HORIZONS)
-                chances = [random.random(), 0.05] if horizon in POTENTIAL_HORIZONS else []
-                forecasts = [random.random() * 9 for _ in range(4)]
-                tail = [
-                    BEGIN + n,
-                    float(random.randrange(5)),
-                    chances,
-                    forecasts,
-                    vector(random, len(NAMES)),
-                ]
+                tail = noted(
+                    BEGIN + n * HOUR,
+                    last=float(random.randrange(5)),
+                    chances=[random.random(), 0.05] if horizon in POTENTIAL_HORIZONS else [],
+                    units=[random.random() * 9 for _ in range(5)],
+                    x=[random.gauss(0, 2) for _ in NAMES],
+                    candidates=[random.random() * 9 for _ in CANDIDATES],
+                    change=random.choice([0.0, 0.5]),
+                )
                 told.append(["window", "p", horizon, float(random.randrange(9)), tail])
+                told.append(["lines", BEGIN + n * HOUR, float(random.randrange(-1, 9))])
             case _:
                 sums = [float(random.randrange(5)) for _ in range(WIDTH)]
                 told.append(
@@ -163,12 +191,13 @@ def test_a_prediction_is_judged_as_it_was_made() -> None:
 def test_a_forecast_is_judged_as_it_was_made() -> None:
     """In units, beside what the rule of thumb had said."""
     bench = Bench()
-    x = [0.0] * len(NAMES)
+    tail = noted(BEGIN, chances=[0.25, 0.5], units=[6.0, 1.0, 3.0, 9.0, 4.0])
     for _ in range(20):
-        bench.hear([["window", "p", DAY, 5.0, [BEGIN, 0.0, [0.25, 0.5], [3.0, 4.0, 1.0, 9.0], x]]])
+        bench.hear([["window", "p", DAY, 5.0, tail]])
     report = bench.shard.models.reports()
     demand = report["demand"]["1d"]
-    assert (demand["mae"], demand["baseline_mae"], demand["bias"]) == pytest.approx((2, 1, -2))
+    assert (demand["mae"], demand["baseline_mae"], demand["bias"]) == pytest.approx((2, 1, 1))
+    assert demand["rmse"] == pytest.approx(1)
     assert demand["coverage"] == pytest.approx(1)
     assert report["potential"]["1d"]["log_loss"] == pytest.approx(-log(0.25))
     assert report["demand"]["7d"]["n"] == report["potential"]["7d"]["n"] == 0
@@ -188,7 +217,8 @@ def test_a_forecast_is_judged_as_it_was_made() -> None:
 def test_what_it_means_to_rise(last: float, sold: float, rose: bool) -> None:  # noqa: FBT001
     """So many times what the last horizon sold, and so many units at least."""
     model = PotentialModel()
-    model.learn(last, sold, [0.5, 0.5], [0.0] * len(NAMES))
+    tail = noted(BEGIN, last=last, chances=[0.5, 0.5], units=[1.0] * 5)
+    model.learn(Noted.decoded(tail), sold)
     assert model.report()["positives"] == rose
 
 
@@ -254,8 +284,12 @@ def test_what_is_published_is_what_is_served(seed: int) -> None:
     assert theirs == mine
     x, y = vector(Random(seed), len(CLICK_NAMES)), vector(Random(seed), len(NAMES))  # noqa: S311
     assert theirs.conversion.both(x) == mine.conversion.both(x)
+    for horizon in POTENTIAL_HORIZONS:
+        assert theirs.potential[horizon].both(y) == mine.potential[horizon].both(y)
+    outlook = Outlook((1.0, 2.0, 3.0, 1.0, 0.0, 0.0, 0.0, 0.0), 2.0, 2.5, 3.0)
     for horizon in DEMAND_HORIZONS:
-        assert theirs.demand[horizon].both(y) == mine.demand[horizon].both(y)
+        assert theirs.demand[horizon].stacked(outlook) == mine.demand[horizon].stacked(outlook)
+        assert theirs.demand[horizon].ruled(outlook) == mine.demand[horizon].ruled(outlook)
 
 
 def test_versions_rise_with_every_snapshot() -> None:

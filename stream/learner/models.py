@@ -1,38 +1,43 @@
 """The models, each beside its rule of thumb, and what they have been worth of late."""
 
 from collections.abc import Iterator, Mapping
-from math import log1p
 from typing import Any
 
 from stream.learner.returning import ReturnModel
 from stream.models import snapshots
-from stream.models.classifier import Classifier
+from stream.models.bands import Bands
 from stream.models.delays import DelayCurve
 from stream.models.ensemble import Ensemble
 from stream.models.linear import log_odds
 from stream.models.quality import ClassifierQuality, RegressionQuality
-from stream.models.regressor import Regressor
-from stream.models.residuals import ResidualQuantiles
+from stream.models.rising import RisingClassifier, threshold
 from stream.models.snapshots import readable
+from stream.models.stacking import Stack
 from stream.products.beliefs import CONVERSION_GUESSES
 from stream.products.features import CLICK_NAMES, NAMES
+from stream.products.forecasting import Noted
 from stream.products.serving import (
     DEMAND_HORIZONS,
     FIRST_CONVERSION,
     FIRST_POTENTIAL,
+    FIRST_SIMPLE,
+    MINIMUM,
     MOMENTUM,
     POTENTIAL_HORIZONS,
+    SIMPLE,
+    UPLIFT,
+    Forecaster,
     Judge,
-    Spread,
-    pace,
     rule,
 )
-from stream.units import Millis, span_name
+from stream.units import DAY, Millis, span_name
 
-UPLIFT = 1.5
-"""Demand has risen when the next horizon sells so many times what the last one did …"""
-MINIMUM = 3
-"""… and at least so many units."""
+FIRST_WEIGHTS = (1.0, *(0.0 for _ in NAMES[1:]))
+"""The chance that the bands of demand give is believed until labels have come."""
+BASE_STRENGTH = 100.0
+BASE_KEPT = 1.0 - 1.0 / 20_000
+ERRORS_KEPT = 1.0 - 1.0 / 5_000
+MOST_ERROR = 1e9
 
 
 class ConversionModel:
@@ -95,32 +100,46 @@ class PotentialModel:
     """P(demand of the next horizon is about to rise), beside the momentum rule."""
 
     def __init__(self) -> None:
-        self.classifier = Classifier(NAMES, prior=FIRST_POTENTIAL)
+        self.classifier = RisingClassifier(NAMES, FIRST_WEIGHTS)
         self.quality = ClassifierQuality()
+        self._labels = BASE_STRENGTH
+        self._risen = BASE_STRENGTH * FIRST_POTENTIAL
 
-    def learn(self, last: float, sold: float, chances: list[float], x: list[float | None]) -> None:
+    def learn(self, made: Noted, sold: float) -> None:
         """Judge what was predicted, then learn from what came."""
-        rose = sold >= UPLIFT * last and sold >= MINIMUM
-        self.quality.add(chances[0], chances[1], rose)
-        self.classifier.learn(x, rose)
+        rose = sold >= threshold(made.last, UPLIFT, MINIMUM)
+        model, rule = made.chances
+        self.quality.add(model, rule, rose)
+        self.classifier.learn(made.time / DAY, made.x, rose, made.weight)
+        self._labels = self._labels * BASE_KEPT + 1.0
+        self._risen = self._risen * BASE_KEPT + rose
 
     def judge(self) -> Judge:
         """What is served."""
         momentum = rule(
             NAMES,
-            log_odds(self.classifier.baseline),
+            log_odds(self._risen / self._labels),
             dict(zip(NAMES, MOMENTUM.weights, strict=True)),
         )
         return Judge(momentum, self.classifier.frozen(), self.quality.serving == "model")
 
     def state(self) -> dict[str, Any]:
         """Plain data to go on from."""
-        return {"classifier": self.classifier.state(), "quality": self.quality.state()}
+        return {
+            "classifier": self.classifier.state(),
+            "quality": self.quality.state(),
+            "labels": self._labels,
+            "risen": self._risen,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.classifier = Classifier.restored(state["classifier"], NAMES)
-        self.quality = ClassifierQuality.restored(state["quality"])
+        with readable("potential"):
+            if tuple(state["classifier"]["names"]) != NAMES:
+                raise ValueError("it is of other features")
+            self.classifier = RisingClassifier.restored(state["classifier"])
+            self.quality = ClassifierQuality.restored(state["quality"])
+            self._labels, self._risen = float(state["labels"]), float(state["risen"])
 
     def report(self) -> dict[str, Any]:
         """How right it has been of late."""
@@ -128,50 +147,63 @@ class PotentialModel:
 
 
 class DemandModel:
-    """Units of the next horizon, beside the week's pace carried on."""
+    """Units of the next horizon, beside the simple forecaster that has been best of late."""
 
     def __init__(self, horizon: Millis) -> None:
-        self._horizon = horizon
-        self.regressor = Regressor(NAMES)
+        self.stack = Stack(horizon)
         self.quality = RegressionQuality()
-        self._residuals = {"model": ResidualQuantiles(), "baseline": ResidualQuantiles()}
+        self._bands = Bands()
+        self._errors = [0.0] * len(SIMPLE)
 
-    def learn(self, sold: float, expected: list[float], x: list[float | None]) -> None:
+    def learn(self, made: Noted, sold: float) -> None:
         """Judge what was predicted, then learn from what came."""
-        model, base, low, high = expected
-        self.quality.add(model, low, high, base, sold)
-        self._residuals["model"].add(log1p(sold) - log1p(model))
-        self._residuals["baseline"].add(log1p(sold) - log1p(base))
-        self.regressor.learn(x, sold)
+        day, outlook = made.time / DAY, made.outlook
+        mean, p10, p50, p90, simple = made.units
+        self.quality.add(p50, p10, p90, simple, sold, mean=mean)
+        self._bands.learn(day, outlook.candidates[self._simple], sold)
+        for place in range(len(SIMPLE)):
+            error = abs(outlook.candidates[place] - sold)
+            self._errors[place] = self._errors[place] * ERRORS_KEPT + min(error, MOST_ERROR)
+        self.stack.learn(day, outlook, sold, made.weight)
+        self.stack.respond(made.change, sold, made.level)
 
-    def judge(self) -> Judge:
+    @property
+    def _simple(self) -> int:
+        best: int = min((FIRST_SIMPLE, *range(len(SIMPLE))), key=self._errors.__getitem__)
+        return best
+
+    def forecaster(self) -> Forecaster:
         """What is served."""
-        frozen = self.regressor.frozen() if self.regressor.examples else None
-        return Judge(pace(self._horizon), frozen, self.quality.serving == "model")
-
-    def spread(self) -> Spread:
-        """How far off the one that is served has been."""
-        return Spread(*self._residuals[self.quality.serving].quantiles())
+        return Forecaster(
+            self.stack.frozen(),
+            self._simple,
+            Bands.restored(self._bands.state()),
+            self.quality.serving == "model",
+        )
 
     def state(self) -> dict[str, Any]:
         """Plain data to go on from."""
         return {
-            "regressor": self.regressor.state(),
+            "stack": self.stack.state(),
             "quality": self.quality.state(),
-            "residuals": {who: residuals.state() for who, residuals in self._residuals.items()},
+            "bands": self._bands.state(),
+            "errors": list(self._errors),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.regressor = Regressor.restored(state["regressor"], NAMES)
-        self.quality = RegressionQuality.restored(state["quality"])
-        self._residuals = {
-            who: ResidualQuantiles.restored(s) for who, s in state["residuals"].items()
-        }
+        with readable("demand"):
+            self.stack = Stack.restored(state["stack"])
+            self.quality = RegressionQuality.restored(state["quality"])
+            self._bands = Bands.restored(state["bands"])
+            errors = [float(error) for error in state["errors"]]
+            if len(errors) != len(SIMPLE):
+                raise ValueError("it is of other forecasters")
+            self._errors = errors
 
     def report(self) -> dict[str, Any]:
         """How right it has been of late."""
-        return self.quality.report()
+        return {**self.quality.report(), "baseline": SIMPLE[self._simple]}
 
 
 class Models:

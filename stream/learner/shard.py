@@ -1,7 +1,7 @@
 """The learner shard: settled labels in, models and category scores out."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ from stream import keys
 from stream.clock import Clock
 from stream.learner.models import Models
 from stream.models import snapshots
-from stream.products.row import UNITS, WIDTH, ProductRow
+from stream.models.rhythm import RhythmCounts
+from stream.products.forecasting import Forecast, Noted, forecasts
+from stream.products.row import ORDERS, UNITS, WIDTH, ProductRow
 from stream.products.scoring import score
 from stream.products.serving import Serving
 from stream.rows import Rows
@@ -63,6 +65,11 @@ class LearnerShard:
         self._prices: dict[str, tuple[float, float]] = {
             c: (n, mean) for c, (n, mean) in orjson.loads(notes.get("prices", b"{}")).items()
         }
+        self._rhythm = (
+            RhythmCounts.restored(snapshots.decode(notes["rhythm"], "rhythm")[1])
+            if "rhythm" in notes
+            else RhythmCounts()
+        )
         self.models = Models()
         self.models.restore(notes)
         self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
@@ -118,6 +125,8 @@ class LearnerShard:
                     self.models.returning.learn(returned=returned, look=look)
                 case "window":
                     self._window(*what)
+                case "lines":
+                    self._rhythm.add(*what)
                 case _:
                     self._category(*what)
             self.counts[kind] += 1
@@ -127,10 +136,10 @@ class LearnerShard:
         self._stirred = True
 
     def _window(self, _product: str, horizon: int, sold: float, tail: list[Any]) -> None:
-        _time, last, chances, expected, x = tail
-        self.models.demand[Millis(horizon)].learn(sold, expected, x)
-        if chances:
-            self.models.potential[Millis(horizon)].learn(last, sold, chances, x)
+        made = Noted.decoded(tail)
+        self.models.demand[Millis(horizon)].learn(made, sold)
+        if made.chances:
+            self.models.potential[Millis(horizon)].learn(made, sold)
 
     def _category(self, category: str, time: int, sums: list[float]) -> None:
         row = self._rows.change(category)
@@ -140,7 +149,9 @@ class LearnerShard:
                 row.totals[kind] += round(sums[kind])
                 row.count(kind, time, sums[kind])
         if sums[UNITS]:
-            row.sell(sums[UNITS], time // self._plan.bucket)
+            row.sell(
+                sums[UNITS], time // self._plan.bucket, self._plan.bucket, max(0.0, sums[ORDERS])
+            )
             row.prune((time - KEPT_BUCKETS) // self._plan.bucket)
         seen, logs = sums[WIDTH:]
         if seen:
@@ -165,10 +176,26 @@ class LearnerShard:
             conversion=models.conversion.judge(),
             returning=models.returning.judge(),
             potential={h: m.judge() for h, m in models.potential.items()},
-            demand={h: m.judge() for h, m in models.demand.items()},
-            spread={h: m.spread() for h, m in models.demand.items()},
+            demand={h: m.forecaster() for h, m in models.demand.items()},
             category_prices={c: round(mean, 4) for c, (_, mean) in self._prices.items()},
+            rhythm=self._rhythm.rhythm(),
         )
+
+    @property
+    def version(self) -> int:
+        """Of what products shards are to serve."""
+        return self._version
+
+    def category_forecasts(self, time: int) -> Iterator[Forecast]:
+        """Say what would be served now of each category in memory, for each horizon.
+
+        Args:
+            time: A bucket boundary at or after everything that was folded, ms.
+        """
+        serving = self.serving()
+        for category, row in self._rows.held.items():
+            for forecast in forecasts("", row, serving, time, self._plan.bucket):
+                yield forecast._replace(category=category)
 
     def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:  # noqa: ARG002 (few enough)
         """Everything since the last call, with a new snapshot if anything was learned."""
@@ -191,6 +218,7 @@ class LearnerShard:
             published.extend(self._scored(serving))
             notes.update(self.models.snapshots(self._version))
             notes["version"] = orjson.dumps(self._version)
+            notes["rhythm"] = snapshots.encode("rhythm", self._version, self._rhythm.state())
             notes["prices"] = orjson.dumps(self._prices)
             notes["counts"] = orjson.dumps(self.counts)
         if report:

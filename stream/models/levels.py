@@ -90,25 +90,33 @@ class Levels:
         """Has anything ever been sold?"""
         return self.state[_AT] != _NEVER
 
-    def sell(self, quantity: float, *, bucket: int, length: int) -> None:
-        """Count an order line; one of a negative quantity takes back what another has counted.
+    @property
+    def latest(self) -> int:
+        """Number of the latest bucket in which something was sold; -1 if nothing ever was."""
+        return round(self.state[_AT])
+
+    def sell(self, quantity: float, *, bucket: int, length: int, lines: float = 1.0) -> None:
+        """Count order lines; what is of a negative quantity takes back what others have counted.
 
         Args:
             quantity: Units. Not 0.
             bucket: Number of the bucket in which it was sold (time // length).
             length: Of a bucket, ms.
+            lines: Number of lines. 0 if units are taken back of a line that stands.
         """
         state = self.state
-        size = self._capped(abs(quantity))
+        several = max(1.0, lines)
+        size = self._capped(abs(quantity) / several)
         if quantity > 0.0:
             self._remember(size)
         sign = 1.0 if quantity > 0.0 else -1.0
+        size *= several
         if state[_AT] == _NEVER:
             state[_AT] = state[_FIRST] = float(bucket)
         state[_FIRST] = min(state[_FIRST], float(bucket))
         late = self._turn_to(bucket, length)
         for place, half_life in enumerate(_FADED, _ALL):
-            amount = quantity if place == _ALL else sign * size if place < _PIECES else sign
+            amount = quantity if place == _ALL else sign * (size if place < _PIECES else lines)
             state[place] += amount * 0.5 ** (late / half_life) if late else amount
 
     def sold_out(self, expected: float, *, bucket: int, length: int) -> None:

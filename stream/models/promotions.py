@@ -51,6 +51,14 @@ class Promotions:
         self._of: dict[tuple[str, str], dict[str, Promotion]] = {}
         self._where: dict[str, tuple[str, str]] = {}
 
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Promotions) and sorted(self.state()) == sorted(other.state())
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
     def announce(self, promotion: Promotion) -> None:
         """Take note of a promotion. What is said later of the same id holds."""
         self.withdraw(promotion.id)

@@ -195,19 +195,38 @@ class RegressionQuality:
         self._mean = 0.0
         self._spread = 0.0
 
-    def add(self, predicted: float, p10: float, p90: float, baseline: float, actual: float) -> None:
+    def add(
+        self,
+        predicted: float,
+        p10: float,
+        p90: float,
+        baseline: float,
+        actual: float,
+        *,
+        mean: float | None = None,
+    ) -> None:
         """Judge a forecast that was made before the actual was known.
 
         If one of them is NaN or beyond all reason they are counted as unusable, and nothing else.
+
+        Args:
+            predicted: The middle, of which the absolute error is taken.
+            p10: Lower end of the band.
+            p90: Upper end of the band.
+            baseline: The middle that the baseline has said.
+            actual: What came.
+            mean: Of which squared errors and the bias are taken; the middle if it is None.
         """
-        if not all(abs(number) < LIMIT for number in (predicted, p10, p90, baseline, actual)):
+        mean = predicted if mean is None else mean
+        numbers = (predicted, p10, p90, baseline, actual, mean)
+        if not all(abs(number) < LIMIT for number in numbers):
             self._unusable += 1
             return
-        keep, error, gap = 1.0 - 1.0 / MEMORY, predicted - actual, actual - self._mean
+        keep, error, gap = 1.0 - 1.0 / MEMORY, mean - actual, actual - self._mean
         self._count += 1
         self._weight = self._weight * keep + 1.0
         self._error = self._error * keep + error
-        self._absolute = self._absolute * keep + abs(error)
+        self._absolute = self._absolute * keep + abs(predicted - actual)
         self._square = self._square * keep + error * error
         self._covered = self._covered * keep + (p10 <= actual <= p90)
         self._baseline_absolute = self._baseline_absolute * keep + abs(baseline - actual)

@@ -7,13 +7,14 @@ from zlib import crc32
 import orjson
 
 from stream.customers.activity import PLAIN_CLICK
-from stream.models.linear import probability, units
+from stream.models.linear import probability
 from stream.products.candidates import Candidates
 from stream.products.categories import CategorySums
-from stream.products.features import click_features, features, rounded
+from stream.products.features import click_features, rounded
+from stream.products.forecasting import Noted, Prospect, noted
 from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
 from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
-from stream.products.serving import POTENTIAL_HORIZONS, Serving
+from stream.products.serving import Serving
 from stream.rows import Rows
 from stream.units import DAY, HOUR
 from stream.wire import Entry
@@ -27,6 +28,9 @@ QUIET_VIEWS = 20.0
 """Faded views of a week under which a product is quiet, and forecast …"""
 QUIET_RARER = 6
 """… so many times more rarely: most products are, and there is little to learn from them."""
+WEEK = 7 * DAY
+WEEKLY, BETWEEN = 4.0, 0.5
+"""Weight of a week's forecast that begins where a week of the log begins, and of one between."""
 SLOTS = {
     "view_item": VIEWS,
     "select_item": VIEWS,
@@ -65,6 +69,7 @@ class Counting:
         self.examples: list[Entry] = []
         self.candidates = Candidates()
         self._sums = CategorySums()
+        self._lines: dict[int, float] = {}
         self._rows = rows
         self._ledger = ledger
         self._bucket = bucket
@@ -119,7 +124,9 @@ class Counting:
                 row.totals[slot] += amount
                 row.count(slot, time, amount)
                 self._sums.order(row.category, time, slot, amount)
-        row.sell(sign * quantity, time // self._bucket)
+        row.sell(sign * quantity, time // self._bucket, self._bucket, lines)
+        hour = time // HOUR
+        self._lines[hour] = self._lines.get(hour, 0.0) + sign * lines
         if kind == "purchase" and customer:
             self.candidates.drop(product, customer)
             for label in self._ledger.sale(Sale(time, customer, product), keep=weight > 0):
@@ -159,38 +166,56 @@ class Counting:
         bucket = self._bucket
         offset = crc32(product.encode())
         rarer = QUIET_RARER if row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS else 1
+        strides = {
+            horizon: max(1, rarer * stride // bucket)
+            for horizon, stride in STRIDES.items()
+            if horizon >= bucket
+        }
+        week, first = WEEK // bucket, self.since // DAY * DAY // bucket
         for boundary in range(row.closed + 1, min(until, (row.at + ACTIVE) // bucket) + 1):
-            for horizon, stride in STRIDES.items():
-                if (
-                    horizon >= bucket
-                    and (boundary + offset) % max(1, rarer * stride // bucket) == 0
-                ):
-                    self._ledger.forecast(
-                        Window(product, boundary, horizon, self._tail(row, boundary, horizon))
-                    )
+            if row.stock == 0.0:
+                row.sell_out(boundary - 1, bucket, self.serving.rhythm)
+            weekly = (boundary - first) % week == 0
+            due = [
+                horizon
+                for horizon, stride in strides.items()
+                if (boundary + offset) % stride == 0 or (weekly and horizon == WEEK)
+            ]
+            if due:
+                self._note(product, row, boundary, due, weekly=weekly)
         row.closed = max(row.closed, until)
 
-    def _tail(self, row: ProductRow, boundary: int, horizon: int) -> bytes:
+    def _note(
+        self, product: str, row: ProductRow, boundary: int, horizons: list[int], *, weekly: bool
+    ) -> None:
         """Note what is predicted at a boundary, and from what."""
         serving, bucket = self.serving, self._bucket
         time = boundary * bucket
-        x = features(row, time, bucket, self._category_price(row))
-        # Whether demand rises can be told once a whole horizon lies behind: before that, all does.
-        told = horizon in POTENTIAL_HORIZONS and time - horizon >= self.since
-        chances = [probability(v) for v in serving.potential[horizon].both(x)] if told else []
-        model, rule = serving.demand[horizon].both(x)
-        spread = serving.spread[horizon]
-        expected = [units(model), units(rule), units(model + spread.p10), units(model + spread.p90)]
-        last = row.sold(boundary - horizon // bucket, boundary)
-        return orjson.dumps([time, last, rounded(chances), rounded(expected), rounded(x)])
+        prospect = Prospect(row, serving, time, boundary, bucket)
+        for horizon in horizons:
+            # Whether demand rises can be told once a whole horizon lies behind: before, all does.
+            told = time - horizon >= self.since
+            made = noted(product, prospect, serving, time=time, horizon=horizon, told=told)
+            if horizon == WEEK:
+                made = made._replace(weight=WEEKLY if weekly else BETWEEN)
+            self._ledger.forecast(Window(product, boundary, horizon, made.encode()))
 
     def settle(self, window: Window) -> None:
-        """A horizon has passed: tell the learner what was sold in it."""
-        row = self._rows.held[window.product]
-        sold = row.sold(window.bucket, window.bucket + window.horizon // self._bucket)
-        self._tell(
-            "window", window.product, window.horizon, max(0.0, sold), orjson.Fragment(window.tail)
-        )
+        """A horizon has passed: tell the learner what was sold in it.
+
+        Not if there was nothing to sell: what would have been is not known.
+        """
+        row, end = self._rows.held[window.product], window.bucket + window.horizon // self._bucket
+        if row.sold_out(window.bucket, end):
+            self.counts["sold_out"] += 1
+            return
+        sold = max(0.0, row.sold(window.bucket, end))
+        if window.horizon == WEEK and row.levels is not None and len(self.serving.promotions):
+            made = Noted.decoded(orjson.loads(window.tail))
+            if made.change:
+                row.levels.respond(made.change, sold, made.level)
+                self._rows.change(window.product)
+        self._tell("window", window.product, window.horizon, sold, orjson.Fragment(window.tail))
         self.counts["windows"] += 1
 
     def label(self, label: Label) -> None:
@@ -207,7 +232,10 @@ class Counting:
         return None if row.category is None else self.serving.category_prices.get(row.category)
 
     def take_examples(self) -> list[Entry]:
-        """What the learner is to be told, once; what happened in each category at the end."""
+        """What the learner is to be told, once; sums by hour and by category at the end."""
+        for hour, lines in self._lines.items():
+            self._tell("lines", hour * HOUR, lines)
+        self._lines.clear()
         for entry in self._sums.entries():
             self._tell("category", *entry)
         examples, self.examples = self.examples, []

@@ -6,6 +6,7 @@ from math import cos, exp, log, log1p, pi, sin
 from typing import NamedTuple
 
 from stream.customers.known import Known
+from stream.models.linear import probability
 from stream.products.row import ProductRow
 from stream.units import DAY, HOUR, MINUTE
 
@@ -21,45 +22,48 @@ def _times(ratio_log: float) -> str:
     return f"{exp(ratio_log):.1f}"
 
 
+def _units(log_units: float) -> str:
+    number = round(exp(log_units) - 1)
+    return "1 unit was" if number == 1 else f"{number} units were"
+
+
+def _lift(x: float) -> str:
+    if not x:
+        return "no promotion moves the next 7 days"
+    if x < 0:
+        return f"a promotion of late is over, which takes {-100 * x:.0f} % off the usual sales"
+    return f"promotions of the next 7 days are to lift sales by {100 * x:.0f} %"
+
+
 FEATURES = (
-    Feature("views_hour", lambda x: f"views in the last hour are {_times(x)} times the day's pace"),
+    Feature(
+        "chance",
+        lambda x: (
+            f"forecasts like this one have come to a rise in {100 * probability(x):.0f} % of cases"
+        ),
+    ),
+    Feature("gap", lambda x: f"the forecast is {_times(x)} times what counts as a rise"),
+    Feature("last", lambda x: f"{_units(x)} sold in the last 7 days"),
+    Feature("before", lambda x: f"{_units(x)} sold in the 7 days before the last 7"),
+    Feature("expected", lambda x: f"{exp(x) - 1:.1f} units are expected in the next 7 days"),
+    Feature("lines_fresh", lambda x: f"orders of the last days are {_times(x)} times the usual"),
+    Feature(
+        "lines_growth",
+        lambda x: f"orders of the last weeks are {_times(x)} times those of the months before",
+    ),
+    Feature("units_fresh", lambda x: f"units of the last days are {_times(x)} times the usual"),
+    Feature("price_move", lambda x: f"the price is {_times(x)} times what it usually is"),
+    Feature("promotion", _lift),
+    Feature("age", lambda x: f"first sold {exp(x) - 1:.0f} days ago"),
     Feature("views_day", lambda x: f"views in the last day are {_times(x)} times the week's pace"),
-    Feature("carts_hour", lambda x: f"carts in the last hour are {_times(x)} times the day's pace"),
     Feature("carts_day", lambda x: f"carts in the last day are {_times(x)} times the week's pace"),
-    Feature(
-        "units_hour", lambda x: f"units sold in the last hour are {_times(x)} times the day's pace"
-    ),
-    Feature(
-        "units_day", lambda x: f"units sold in the last day are {_times(x)} times the week's pace"
-    ),
     Feature(
         "wishes_day", lambda x: f"wishes in the last day are {_times(x)} times the week's pace"
     ),
     Feature("views_level", lambda x: f"about {exp(x) - 1:.0f} views a day this week"),
-    Feature("units_level", lambda x: f"about {exp(x) - 1:.1f} units a day this week"),
     Feature("cart_rate", lambda x: f"{100 * exp(x):.1f} carts per 100 views this week"),
-    Feature("order_rate", lambda x: f"{100 * exp(x):.1f} orders per 100 views this week"),
-    Feature("units_last_1h", lambda x: f"{exp(x) - 1:.0f} units sold in the last full hour"),
-    Feature("units_last_1d", lambda x: f"{exp(x) - 1:.0f} units sold in the last 24 hours"),
-    Feature("units_last_7d", lambda x: f"{exp(x) - 1:.0f} units sold in the last 7 days"),
-    Feature(
-        "momentum_1d",
-        lambda x: f"units of the last 24 hours are {_times(x)} times those of the day before",
-    ),
-    Feature(
-        "momentum_7d",
-        lambda x: f"units of the last 7 days are {_times(x)} times those of the week before",
-    ),
-    Feature("pace_1h", lambda x: f"the week's pace would give {exp(x) - 1:.1f} units in an hour"),
-    Feature("pace_1d", lambda x: f"the week's pace would give {exp(x) - 1:.1f} units in a day"),
-    Feature("pace_7d", lambda x: f"the week's pace would give {exp(x) - 1:.0f} units in 7 days"),
-    Feature("age", lambda x: f"first seen {exp(x) - 1:.1f} days ago"),
-    Feature("price_in_category", lambda x: f"the price is {_times(x)} times its category's mean"),
-    Feature("price_move", lambda x: f"the price is {_times(x)} times what it usually is"),
-    Feature("hour_sin", lambda _: "the hour of the day"),
-    Feature("hour_cos", lambda _: "the hour of the day"),
-    Feature("weekend", lambda x: "it is the weekend" if x else "it is a working day"),
 )
+"""Of the potential: those of `rising_features`, then those of `interest`."""
 NAMES = tuple(feature.name for feature in FEATURES)
 TEXTS = {feature.name: feature.text for feature in FEATURES}
 
@@ -128,54 +132,24 @@ def _price_features(
     return in_category, log(row.price) - log(row.usual) if row.usual else None
 
 
-def features(
-    row: ProductRow, time: int, bucket: int, category_price: float | None
-) -> list[float | None]:
-    """Number what is known of a product at a time not before its latest event.
+def interest(row: ProductRow, time: int) -> list[float]:
+    """Number how much a product is looked at, at a time not before its latest event.
 
-    Args:
-        row: The product.
-        time: Now, ms.
-        bucket: Length of a demand bucket, ms.
-        category_price: Mean logarithm of the prices in its category, where known.
+    Interest rises first, sales follow.
 
     Returns:
-        One number for each of `NAMES`; None where nothing is known.
+        One number for each of the last five of `NAMES`.
     """
     faded = row.faded_at(time)
-    hour, day, week = row.paces(time)
-    last_hour, last_day, day_before, last_week, week_before = row.units(time // bucket, bucket)
-    day_views, day_carts, day_units = day * faded[5], day * faded[6], day * faded[9]
-    week_views, week_units = week * faded[10], max(0.0, week * faded[14])
+    _, day, week = row.paces(time)
+    week_views = week * faded[10]
     return [
-        log((hour * faded[0] + 10) / (day_views + 10)),
-        log((day_views + 2) / (week_views + 2)),
-        log((hour * faded[1] + 2) / (day_carts + 2)),
-        log((day_carts + 1) / (week * faded[11] + 1)),
-        _log_ratio(hour * faded[4], day_units, 2.0),
-        _log_ratio(day_units, week_units, 1.0),
+        log((day * faded[5] + 2) / (week_views + 2)),
+        log((day * faded[6] + 1) / (week * faded[11] + 1)),
         log((day * faded[7] + 0.5) / (week * faded[12] + 0.5)),
         log1p(week_views),
-        log1p(week_units),
         log((faded[11] + 0.5) / (faded[10] + 20)),
-        log((max(0.0, faded[13]) + 0.5) / (faded[10] + 40)),
-        log1p(max(0.0, last_hour)),
-        log1p(max(0.0, last_day)),
-        log1p(max(0.0, last_week)),
-        _log_ratio(last_day, day_before, 1.0),
-        _log_ratio(last_week, week_before, 2.0),
-        log1p(week_units / 24),
-        log1p(week_units),
-        log1p(week_units * 7),
-        log1p(max(0, time - (row.listed or row.first)) / DAY),
-        *_price_features(row, category_price),
-        *rhythm(time),
     ]
-
-
-def _log_ratio(now: float, before: float, prior: float) -> float:
-    # Refunds may take back more than has not faded yet.
-    return log((max(0.0, now) + prior) / (max(0.0, before) + prior))
 
 
 def _customer_features(facts: Known) -> list[float | None]:

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from stream.models.levels import Levels
+from stream.models.rhythm import Rhythm
 from stream.rows import stored_values
 from stream.units import DAY, HOUR, Millis
 
-VERSION = 1
+VERSION = 2
 """Of the stored form; whoever changes `PLAIN` raises it."""
 WEEK = 7 * DAY
 HALF_LIVES = (Millis(HOUR), Millis(DAY), Millis(WEEK))
@@ -42,6 +44,7 @@ PLAIN = (
     "landmark",
     "lead",
     "listed",
+    "out",
     "price",
     "ranked",
     "score",
@@ -64,12 +67,15 @@ class ProductRow:
             comes later weighs more (forward decay).
         at: Time of the latest event.
         buckets: Units by demand bucket (time // bucket length), the last fifteen days.
+        levels: What it sells on a usual day; None before the first sale.
+        out: Buckets of the last fifteen days at whose close there was nothing left to sell, as
+            spans [first, after the last].
         chance: Faded sum of predicted conversions, and their number, as of the landmark.
         closed: Latest bucket boundary at which demand was looked at.
         told: Catalogue time of what is known of category, price, title and stock.
     """
 
-    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets")
+    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets", "levels")
 
     def __init__(self) -> None:
         self.first = 0
@@ -79,6 +85,8 @@ class ProductRow:
         self.faded = [0.0] * (WIDTH * len(HALF_LIVES))
         self.chance = [0.0, 0.0]
         self.buckets: dict[int, float] = {}
+        self.levels: Levels | None = None
+        self.out: list[list[int]] = []
         self.closed = 0
         self.category: str | None = None
         self.price: float | None = None
@@ -125,15 +133,45 @@ class ProductRow:
                 self.landmark = time
         return time - self.landmark
 
-    def sell(self, units: float, bucket: int) -> None:
-        """Add units to the bucket in which they were sold, or take them back out of it."""
+    def sell(self, units: float, bucket: int, length: int, lines: float) -> None:
+        """Add units to the bucket in which they were sold, or take them back out of it.
+
+        Args:
+            units: Below 0: taken back.
+            bucket: Its number.
+            length: Of a bucket, ms.
+            lines: Order lines that were sold, or taken back as a whole.
+        """
         self.buckets[bucket] = self.buckets.get(bucket, 0.0) + units
         self._sums = None
+        if units:
+            if self.levels is None:
+                self.levels = Levels()
+            self.levels.sell(units, bucket=bucket, length=length, lines=lines)
+
+    def sell_out(self, bucket: int, length: int, rhythm: Rhythm) -> None:
+        """Take note that there was nothing left to sell at a bucket's close."""
+        out = self.out
+        if out and out[-1][1] >= bucket:
+            out[-1][1] = max(out[-1][1], bucket + 1)
+        else:
+            out.append([bucket, bucket + 1])
+        if self.levels is not None:
+            pace = self.levels.paces(bucket, length, rhythm).units[2]
+            lacking = pace * rhythm.usual_days(bucket * length, length)
+            lacking -= max(0.0, self.buckets.get(bucket, 0.0))
+            self.levels.sold_out(lacking, bucket=bucket, length=length)
+
+    def sold_out(self, start: int, end: int) -> bool:
+        """Whether there was nothing left at the close of a bucket from `start` up to `end`."""
+        return any(first < end and start < after for first, after in self.out)
 
     def prune(self, oldest: int) -> None:
         """Forget buckets before `oldest`."""
         if self.buckets and next(iter(self.buckets)) < oldest:
             self.buckets = {b: u for b, u in sorted(self.buckets.items()) if b >= oldest}
+        if self.out and self.out[0][1] <= oldest:
+            self.out = [span for span in self.out if span[1] > oldest]
 
     def faded_at(self, time: int) -> list[float]:
         """Faded counts as they stand at a time not before `at`."""
@@ -205,7 +243,8 @@ class ProductRow:
 
     def encode(self) -> bytes:
         """Write it as plain bytes."""
-        return orjson.dumps([VERSION, _plain(self), list(self.buckets.items())])
+        levels = None if self.levels is None else self.levels.state
+        return orjson.dumps([VERSION, _plain(self), list(self.buckets.items()), levels])
 
     @classmethod
     def decode(cls, _: str, raw: bytes | None) -> "ProductRow":
@@ -213,8 +252,9 @@ class ProductRow:
         row = cls()
         if raw is None:
             return row
-        plain, buckets = stored_values(raw, VERSION)
+        plain, buckets, levels = stored_values(raw, VERSION)
         for name, value in zip(PLAIN, plain, strict=True):
             setattr(row, name, value)
         row.buckets = dict(buckets)
+        row.levels = None if levels is None else Levels.restored(levels)
         return row

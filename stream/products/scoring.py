@@ -3,14 +3,16 @@
 from math import exp
 from typing import Any
 
-from stream.models.linear import Linear, probability, units
-from stream.products.features import TEXTS, features
+from stream.models.linear import Features, Linear, probability
+from stream.products.features import NAMES, TEXTS
+from stream.products.forecasting import Prospect, thin
 from stream.products.row import KINDS, ProductRow
 from stream.products.serving import SCORE_HORIZON, Serving
 from stream.units import HOUR, Millis, rfc3339, span_name
 
 ENOUGH_VIEWS = 20
 """Views under which a score is called cold."""
+_TREND = NAMES.index("views_day")
 EXPLAINED = 0.9
 """Share of all contributions that the reasons must hold, however many that takes."""
 
@@ -27,18 +29,28 @@ def score(
         bucket: Length of a demand bucket, ms.
         about: What the document is about, its first fields.
     """
-    now = max(watermark, row.at)
-    price = serving.category_prices.get(row.category) if row.category is not None else None
-    x = features(row, now, bucket, price)
-    judge = serving.potential[SCORE_HORIZON]
-    served = judge.served
-    trend = x[1]
+    now, product = max(watermark, row.at), about.get("product", "")
+    # A bucket in which something was sold already is taken as over.
+    boundary = max(now // bucket, 0 if row.levels is None else row.levels.latest + 1)
+    prospect = Prospect(row, serving, now, boundary, bucket)
+    demand: dict[str, dict[str, float]] = {}
+    x: list[float] = []
+    for horizon, forecaster in serving.demand.items():
+        lift = prospect.lift(prospect.change(product, horizon), horizon)
+        outlook = prospect.outlook(lift, horizon)
+        expected = forecaster.served(outlook)._asdict()
+        demand[span_name(Millis(horizon))] = {k: round(v, 2) for k, v in expected.items()}
+        if horizon == SCORE_HORIZON:
+            x = prospect.features(outlook, lift, horizon)
+    served = serving.potential[SCORE_HORIZON].served
+    chance = probability(served.value(x))
     return {
         **about,
-        "score": round(probability(served.value(x)), 4),
+        "score": round(chance, 4),
+        "interval": [round(bound, 4) for bound in thin(chance, prospect.seen)],
         "conversion": round(_conversion(row, serving, now), 5),
-        "demand": _demand(x, serving),
-        "trend": round(exp(trend), 3) if trend is not None else 1.0,
+        "demand": demand,
+        "trend": round(exp(x[_TREND]), 3),
         "reasons": reasons(served, x),
         "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},
         "as_of": rfc3339(Millis(watermark)),
@@ -58,20 +70,7 @@ def _conversion(row: ProductRow, serving: Serving, now: int) -> float:
     return min(1.0, (total + base) / (number + 1))
 
 
-def _demand(x: list[float | None], serving: Serving) -> dict[str, dict[str, float]]:
-    demand = {}
-    for horizon, judge in serving.demand.items():
-        middle = judge.served.value(x)
-        spread = serving.spread[horizon]
-        demand[span_name(Millis(horizon))] = {
-            "p10": round(units(middle + spread.p10), 2),
-            "p50": round(units(middle + spread.p50), 2),
-            "p90": round(units(middle + spread.p90), 2),
-        }
-    return demand
-
-
-def reasons(model: Linear, x: list[float | None]) -> list[dict[str, Any]]:
+def reasons(model: Linear, x: Features) -> list[dict[str, Any]]:
     """Say why, the strongest first: exact contributions to the log-odds, at least 90 % of them."""
     effects = zip(model.contributions(x), model.names, x, strict=True)
     parts = sorted([part for part in effects if part[0]], key=lambda part: -abs(part[0]))

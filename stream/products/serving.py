@@ -2,17 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from stream.customers.returning import FIRST_RETURN, RETURN_NAMES
-from stream.models.linear import Linear, log_odds
+from stream.models.bands import Bands
+from stream.models.linear import Features, Linear, log_odds
+from stream.models.promotions import Promotions
+from stream.models.rhythm import Rhythm
+from stream.models.stacking import Outlook, Stacked
 from stream.products.features import CLICK_NAMES, NAMES
-from stream.units import DAY, HOUR, Millis, span_name
+from stream.units import DAY, HOUR, Millis
 
 POTENTIAL_HORIZONS = (Millis(DAY), Millis(7 * DAY))
 DEMAND_HORIZONS = (Millis(HOUR), Millis(DAY), Millis(7 * DAY))
 SCORE_HORIZON = Millis(7 * DAY)
 """The horizon of the potential that ranks products."""
+
+UPLIFT = 1.5
+"""Demand has risen when the next horizon sells so many times what the last one did …"""
+MINIMUM = 3
+"""… and at least so many units."""
 
 FIRST_CONVERSION = 0.02
 FIRST_POTENTIAL = 0.05
@@ -33,7 +42,7 @@ def rule(names: tuple[str, ...], intercept: float, weights: Mapping[str, float])
 MOMENTUM = rule(
     NAMES,
     log_odds(FIRST_POTENTIAL),
-    {"views_day": 1.0, "carts_day": 0.5, "units_day": 0.3},
+    {"views_day": 1.0, "carts_day": 0.5, "units_fresh": 0.3},
 )
 """The momentum rule: interest rises first, sales follow."""
 
@@ -57,24 +66,55 @@ class Judge:
         """The one whose answer is published."""
         return self.model if self.model is not None and self.trusted else self.rule
 
-    def both(self, x: list[float | None]) -> tuple[float, float]:
+    def both(self, x: Features) -> tuple[float, float]:
         """Values of the model (the rule's own while there is none) and of the rule."""
         rule = self.rule.value(x)
         return (rule if self.model is None else self.model.value(x)), rule
 
 
+SIMPLE = ("smooth_10d", "smooth_22d", "smooth_45d")
+"""The simple forecasters, of which the best of late is the rule: the first of `CANDIDATES`."""
+FIRST_SIMPLE = 1
+
+
+class Expected(NamedTuple):
+    """Units of a horizon."""
+
+    mean: float
+    p10: float
+    p50: float
+    p90: float
+
+
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How far the logarithm of demand lay from its forecast: its 10, 50 and 90 % quantiles."""
+class Forecaster:
+    """A stack of forecasts, and the simple one that it has to beat.
 
-    p10: float = -0.7
-    p50: float = 0.0
-    p90: float = 0.7
+    Attributes:
+        stack: As it was trained last.
+        simple: Number of the one of `SIMPLE` that is the rule.
+        bands: How far off the rule has been.
+        trusted: The stack has been no worse than the rule of late, and is served.
+    """
 
+    stack: Stacked = field(default_factory=Stacked)
+    simple: int = FIRST_SIMPLE
+    bands: Bands = field(default_factory=Bands)
+    trusted: bool = False
 
-def pace(horizon: Millis) -> Linear:
-    """Make the rule that the week's pace goes on."""
-    return rule(NAMES, 0.0, {f"pace_{span_name(horizon)}": 1.0})
+    def stacked(self, outlook: Outlook) -> Expected:
+        """Say what the stack expects."""
+        return Expected(outlook.mean, *self.stack.bands.quantiles(outlook.expected))
+
+    def ruled(self, outlook: Outlook) -> Expected:
+        """Say what the rule expects."""
+        expected = outlook.candidates[self.simple]
+        bulk = outlook.mean - outlook.expected
+        return Expected(expected + bulk, *self.bands.quantiles(expected))
+
+    def served(self, outlook: Outlook) -> Expected:
+        """Say what is published."""
+        return self.stacked(outlook) if self.trusted else self.ruled(outlook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +125,10 @@ class Serving:
         version: Of the snapshot; 0 before the first.
         returning: Of a customer, to the shop.
         category_prices: Mean logarithm of the prices in a category.
+        rhythm: When the shop sells.
+        market: Version of the promotions, which are stored apart: they are many, and change
+            seldom.
+        promotions: What the shop has announced.
     """
 
     version: int = 0
@@ -97,13 +141,13 @@ class Serving:
     potential: Mapping[int, Judge] = field(
         default_factory=lambda: {h: Judge(MOMENTUM) for h in POTENTIAL_HORIZONS}
     )
-    demand: Mapping[int, Judge] = field(
-        default_factory=lambda: {h: Judge(pace(h)) for h in DEMAND_HORIZONS}
-    )
-    spread: Mapping[int, Spread] = field(
-        default_factory=lambda: {h: Spread() for h in DEMAND_HORIZONS}
+    demand: Mapping[int, Forecaster] = field(
+        default_factory=lambda: {h: Forecaster() for h in DEMAND_HORIZONS}
     )
     category_prices: Mapping[str, float] = field(default_factory=dict)
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    market: int = 0
+    promotions: Promotions = field(default_factory=Promotions)
 
     @property
     def name(self) -> str:
@@ -122,22 +166,27 @@ class Serving:
             "conversion": _judge_state(self.conversion),
             "returning": _judge_state(self.returning),
             "potential": {str(h): _judge_state(j) for h, j in self.potential.items()},
-            "demand": {str(h): _judge_state(j) for h, j in self.demand.items()},
-            "spread": {str(h): [s.p10, s.p50, s.p90] for h, s in self.spread.items()},
+            "demand": {str(h): _forecaster_state(f) for h, f in self.demand.items()},
             "category_prices": dict(self.category_prices),
+            "rhythm": self.rhythm.state(),
+            "market": self.market,
         }
 
     @classmethod
-    def restored(cls, version: int, state: Mapping[str, Any]) -> "Serving":
-        """Rebuild from `state`."""
+    def restored(
+        cls, version: int, state: Mapping[str, Any], promotions: Promotions | None = None
+    ) -> "Serving":
+        """Rebuild from `state`, and from the promotions, which are stored apart."""
         return cls(
             version=version,
             conversion=_judge(state["conversion"]),
             returning=_judge(state["returning"]),
             potential={int(h): _judge(j) for h, j in state["potential"].items()},
-            demand={int(h): _judge(j) for h, j in state["demand"].items()},
-            spread={int(h): Spread(*s) for h, s in state["spread"].items()},
+            demand={int(h): _forecaster(f) for h, f in state["demand"].items()},
             category_prices=state["category_prices"],
+            rhythm=Rhythm.restored(state["rhythm"]),
+            market=state["market"],
+            promotions=Promotions() if promotions is None else promotions,
         )
 
 
@@ -155,4 +204,22 @@ def _judge(state: Mapping[str, Any]) -> Judge:
         Linear.restored(state["rule"]),
         None if model is None else Linear.restored(model),
         state["trusted"],
+    )
+
+
+def _forecaster_state(forecaster: Forecaster) -> dict[str, Any]:
+    return {
+        "stack": forecaster.stack.state(),
+        "simple": forecaster.simple,
+        "bands": forecaster.bands.state(),
+        "trusted": forecaster.trusted,
+    }
+
+
+def _forecaster(state: Mapping[str, Any]) -> Forecaster:
+    return Forecaster(
+        Stacked.restored(state["stack"]),
+        int(state["simple"]),
+        Bands.restored(state["bands"]),
+        bool(state["trusted"]),
     )

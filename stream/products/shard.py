@@ -1,7 +1,7 @@
 """The products shard: what happens to each product, what waits for its label, and the scores."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
 from stream.partitions import home
 from stream.products.counting import Counting
+from stream.products.forecasting import Forecast, forecasts
 from stream.products.ledger import Label, Ledger, Watch, Window
 from stream.products.publishing import Scores
 from stream.products.row import ProductRow
@@ -201,6 +202,15 @@ class ProductsShard:
         )
         self._stirred = False
         return changes
+
+    def forecasts(self, time: int) -> Iterator[Forecast]:
+        """Say what would be served now of each product in memory, for each horizon.
+
+        Args:
+            time: A bucket boundary at or after everything that was folded, ms.
+        """
+        for product, row in self._rows.held.items():
+            yield from forecasts(product, row, self._counting.serving, time, self._plan.bucket)
 
     def _lessons(self) -> list[Letter]:
         """What the learner is told, each under a number of its own."""

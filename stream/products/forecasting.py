@@ -1,0 +1,261 @@
+"""What is forecast of a product at a moment, and what is noted of it until time has told."""
+
+from collections.abc import Iterator
+from math import log
+from typing import Any, NamedTuple, Self
+
+import orjson
+
+from stream.models.levels import Levels
+from stream.models.linear import probability
+from stream.models.rising import rising_features, threshold
+from stream.models.stacking import CANDIDATES, Outlook
+from stream.products.features import interest
+from stream.products.row import ProductRow, Units
+from stream.products.serving import (
+    DEMAND_HORIZONS,
+    MINIMUM,
+    POTENTIAL_HORIZONS,
+    UPLIFT,
+    Serving,
+)
+from stream.units import DAY, HOUR
+
+_NOTHING_SOLD = Levels()
+_LATE = 30.0
+"""Days of which order lines are taken as the evidence of a forecast."""
+
+
+class Forecast(NamedTuple):
+    """What is served of a product, or of a category, for a horizon.
+
+    Attributes:
+        product: Its id; empty for a category.
+        horizon: ms.
+        chance: That demand rises; None where that is not forecast for the horizon.
+        rule_chance: What the momentum rule says of that.
+        rule_units: What the simple forecaster expects.
+        x: What the chance was made from, one number for each of `features.NAMES`.
+    """
+
+    product: str
+    category: str | None
+    horizon: int
+    mean: float
+    p10: float
+    p50: float
+    p90: float
+    chance: float | None
+    rule_chance: float | None
+    rule_units: float
+    x: list[float]
+
+
+class Noted(NamedTuple):
+    """A forecast that waits for its horizon to pass.
+
+    Attributes:
+        time: When it was made, ms.
+        last: Units of the last horizon.
+        chances: That demand rises, by the model and by the rule; empty if that cannot be told.
+        units: Mean, p10, p50 and p90 by the stack, p50 by the rule.
+        x: What the chances were made from.
+        outlook: What the stack expected, and from what.
+        change: Strength of promotions in the horizon, less what the level had seen of them.
+        level: Units by the level, without promotion.
+        weight: How many examples it stands for.
+    """
+
+    time: int
+    last: float
+    chances: list[float]
+    units: list[float]
+    x: list[float]
+    outlook: Outlook
+    change: float
+    level: float
+    weight: float
+
+    def encode(self) -> bytes:
+        """Write it as JSON. Four digits tell as much."""
+        return orjson.dumps(
+            [
+                self.time,
+                self.last,
+                *map(_rounded, (self.chances, self.units, self.x, _flat(self.outlook))),
+                round(self.change, 4),
+                round(self.level, 4),
+                self.weight,
+            ]
+        )
+
+    @classmethod
+    def decoded(cls, values: list[Any]) -> Self:
+        """Read what `encode` has written."""
+        time, last, chances, units, x, flat, change, level, weight = values
+        outlook = Outlook(tuple(flat[: len(CANDIDATES)]), *flat[len(CANDIDATES) :])
+        return cls(time, last, chances, units, x, outlook, change, level, weight)
+
+
+def _flat(outlook: Outlook) -> list[float]:
+    return [*outlook.candidates, outlook.expected, outlook.mean, outlook.scale]
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(value, 4) for value in values]
+
+
+class Prospect:
+    """What a row promises at a moment."""
+
+    __slots__ = ("_levels", "_move", "_paces", "_row", "_serving", "_sold", "_time")
+
+    def __init__(
+        self, row: ProductRow, serving: Serving, time: int, boundary: int, bucket: int
+    ) -> None:
+        """Look at a row.
+
+        Args:
+            row: The product, or the category.
+            serving: The models.
+            time: Now, ms; not before the row's latest event.
+            boundary: Number of the first bucket that is not over.
+            bucket: Length of one, ms.
+        """
+        self._row = row
+        self._serving = serving
+        self._time = time
+        self._levels = _NOTHING_SOLD if row.levels is None else row.levels
+        self._paces = self._levels.paces(boundary, bucket, serving.rhythm)
+        self._sold = row.units(boundary, bucket)
+        self._move = log(row.price) - log(row.usual) if row.price and row.usual else 0.0
+
+    def change(self, product: str, horizon: int) -> float:
+        """Say how much stronger promotions are than what the level has seen of them."""
+        return self._serving.promotions.change(product, self._row.category, self._time, horizon)
+
+    def lift(self, change: float, horizon: int) -> float:
+        """Say by which share promotions are to lift sales."""
+        if not change:
+            return 0.0
+        return self._levels.response(self._serving.demand[horizon].stack.response) * change
+
+    def outlook(self, lift: float, horizon: int) -> Outlook:
+        """Say what the stack expects."""
+        days = self._serving.rhythm.usual_days(self._time, horizon)
+        stack = self._serving.demand[horizon].stack
+        return stack.outlook(self._paces, days, horizon, self._move, lift)
+
+    def level(self, horizon: int) -> float:
+        """Units by the level, without promotion."""
+        return self._paces.units[2] * self._serving.rhythm.usual_days(self._time, horizon)
+
+    @property
+    def seen(self) -> float:
+        """Order lines of late: what the forecast rests on."""
+        return self._paces.lines[1] * min(self._paces.age, _LATE)
+
+    def last(self, horizon: int) -> float:
+        """Units of the last horizon."""
+        return _last(self._sold, horizon)[0]
+
+    def features(self, outlook: Outlook, lift: float, horizon: int) -> list[float]:
+        """Number what tells whether demand is about to rise."""
+        last, before = _last(self._sold, horizon)
+        return [
+            *rising_features(
+                outlook,
+                self._serving.demand[horizon].stack.bands,
+                self._paces,
+                last=last,
+                before=before,
+                least=threshold(last, UPLIFT, MINIMUM),
+                price_move=self._move,
+                promotion=lift,
+            ),
+            *interest(self._row, self._time),
+        ]
+
+
+def _last(sold: Units, horizon: int) -> tuple[float, float]:
+    """Units of the last horizon, and of the one before."""
+    if horizon == HOUR:
+        return sold.hour, 0.0
+    return (sold.day, sold.day_before) if horizon == DAY else (sold.week, sold.week_before)
+
+
+def noted(
+    product: str, prospect: Prospect, serving: Serving, *, time: int, horizon: int, told: bool
+) -> Noted:
+    """Forecast a horizon for what is to be learned.
+
+    Args:
+        product: Its id; empty for a category.
+        prospect: Of the product.
+        serving: The models.
+        time: Now, ms.
+        horizon: ms.
+        told: Whether a rise can be told by its end.
+    """
+    forecaster = serving.demand[horizon]
+    change = prospect.change(product, horizon)
+    lift = prospect.lift(change, horizon)
+    outlook = prospect.outlook(lift, horizon)
+    x: list[float] = []
+    chances: list[float] = []
+    if told and horizon in POTENTIAL_HORIZONS:
+        x = prospect.features(outlook, lift, horizon)
+        chances = [probability(v) for v in serving.potential[horizon].both(x)]
+    units = [*forecaster.stacked(outlook), forecaster.ruled(outlook).p50]
+    level = prospect.level(horizon)
+    last = prospect.last(horizon)
+    return Noted(time, last, chances, units, x, outlook, change, level, 1.0)
+
+
+def forecasts(
+    product: str, row: ProductRow, serving: Serving, time: int, bucket: int
+) -> Iterator[Forecast]:
+    """Say what is served of a row at a bucket boundary, for each horizon that has a bucket."""
+    prospect = Prospect(row, serving, time, time // bucket, bucket)
+    for horizon in DEMAND_HORIZONS:
+        if horizon < bucket:
+            continue
+        forecaster = serving.demand[horizon]
+        lift = prospect.lift(prospect.change(product, horizon), horizon)
+        outlook = prospect.outlook(lift, horizon)
+        x = prospect.features(outlook, lift, horizon) if horizon in POTENTIAL_HORIZONS else []
+        judge = serving.potential.get(horizon)
+        yield Forecast(
+            product,
+            row.category,
+            horizon,
+            *forecaster.served(outlook),
+            None if judge is None else probability(judge.served.value(x)),
+            None if judge is None else probability(judge.rule.value(x)),
+            forecaster.ruled(outlook).mean,
+            x,
+        )
+
+
+def thin(share: float, seen: float) -> tuple[float, float]:
+    """Say between which a share may lie that was seen in so many cases, eight times in ten.
+
+    Args:
+        share: 0 to 1.
+        seen: Cases, not negative; one more is taken to stand behind every forecast.
+
+    Source:
+        Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+        JASA 22, 1927.
+
+    >>> [round(bound, 2) for bound in (*thin(0.2, 0.0), *thin(0.2, 99.0))]
+    [0.02, 0.75, 0.15, 0.26]
+    """
+    number, square = seen + 1.0, _EIGHT_IN_TEN**2
+    middle = (share + square / (2.0 * number)) / (1.0 + square / number)
+    spread = share * (1.0 - share) / number + square / (4.0 * number * number)
+    reach = _EIGHT_IN_TEN * spread**0.5 / (1.0 + square / number)
+    return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))
+
+
+_EIGHT_IN_TEN = 1.2816
