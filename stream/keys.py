@@ -49,6 +49,9 @@ def metrics(model: str) -> str:
 SERVING = "model:serving"
 """Snapshot of all that products shards serve."""
 
+MARKET = "model:market"
+"""Snapshot of the promotions that go with it; apart, for it is large and changes seldom."""
+
 VERSION = "model:version"
 """Number of that snapshot, to see cheaply whether there is a newer one."""
 

@@ -17,14 +17,16 @@ HELP = {
     "erased": "Customers forgotten on request.",
     "events": "Events folded into a product.",
     "listings": "Records of the catalogue read.",
+    "market": "Promotions and signals taken note of.",
     "negatives": "Clicks that no order followed in time.",
     "positives": "Clicks that led to an order.",
     "purchases": "Purchases counted.",
     "refunds": "Refunds counted.",
     "refunds_forgotten": "Refunds given up because their purchase did not come.",
+    "sold_out": "Forecasts not judged because there was nothing to sell.",
     "strays": "Records that lay on another partition than that of their key.",
     "tombstones": "Records without a value.",
-    "windows": "Demand buckets closed.",
+    "windows": "Forecasts whose horizon has passed.",
 }
 
 

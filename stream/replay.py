@@ -58,7 +58,9 @@ class Replay:
         )
         self.customers = [CustomersShard(p, customers, memory) for p in range(settings.partitions)]
         self.products = [ProductsShard(p, products, memory) for p in range(settings.partitions)]
-        self.learner = LearnerShard(0, LearnerPlan(settings.bucket, settings.rows), memory)
+        self.learner = LearnerShard(
+            0, LearnerPlan(settings.bucket, settings.rows, settings.ahead), memory
+        )
         self._serving = Serving()
         self._offsets: dict[tuple[str, int], int] = defaultdict(int)
         self._stored: dict[tuple[str, int], dict[str, bytes]] = defaultdict(dict)
@@ -74,7 +76,9 @@ class Replay:
         """Add one event. Those of one topic come in the order in which they were recorded."""
         key = str(value[KEYS[topic]])  # type: ignore[index]
         raw = orjson.dumps(value)
-        where = (topic, home(key, self._partitions))
+        if topic == "market" and self._held and ("market", 0) not in self._pending:
+            self.run()  # what came before knows nothing of it
+        where = (topic, 0 if topic == "market" else home(key, self._partitions))
         record = Recorded(self._offsets[where], kafka_time or Millis(1 << 52), key.encode(), raw)
         self._offsets[where] += 1
         self._pending[where].append(record)
@@ -85,6 +89,10 @@ class Replay:
     def run(self) -> None:
         """Let everything that was fed go through all stages."""
         pending, self._pending, self._held = self._pending, defaultdict(list), 0
+        if market := pending.pop(("market", 0), None):
+            self.learner.offer(Batch("market", 0, market, market[-1].offset + 1), None)
+            self._work(self.learner)
+            self._serve()
         for (topic, partition), records in sorted(pending.items()):
             shards = self.products if topic == "catalog" else self.customers
             shards[partition].offer(Batch(topic, partition, records, records[-1].offset + 1), None)
@@ -93,6 +101,9 @@ class Replay:
         for products in self.products:
             self._work(products)
         self._work(self.learner)
+        self._serve()
+
+    def _serve(self) -> None:
         if self.learner.version != self._serving.version:
             self._serving = self.learner.serving()
             for products in self.products:

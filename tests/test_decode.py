@@ -14,6 +14,14 @@ from stream.events.types import MAX_ID, MAX_ITEMS, MAX_PRICE, MAX_QUANTITY, MAX_
 from stream.units import DAY, HOUR, MINUTE, Millis, rfc3339
 
 PRODUCT = {"product_id": "p", "time": BEGIN, "category": "mugs"}
+PROMOTION = {
+    "type": "promotion",
+    "promotion_id": "sale",
+    "starts": BEGIN,
+    "ends": BEGIN + 7 * DAY,
+    "time": BEGIN,
+}
+SIGNAL = {"type": "signal", "name": "rain", "time": BEGIN, "value": 4.5}
 EURO = "€"
 """Three bytes."""
 
@@ -112,6 +120,26 @@ REFUSED: list[tuple[Topic, bytes, str]] = [
     ("clicks", raw(click("e", session_id="")), "bad_id"),
     ("orders", order(product_id=orjson.dumps(EURO * 86)), "bad_id"),
     ("orders", order(category=orjson.dumps(EURO * 86)), "bad_id"),
+    ("market", raw(PROMOTION, type=b'"party"'), "unknown_type"),
+    ("market", raw(PROMOTION, type=b"5"), "unknown_type"),
+    ("market", b"{}", "wrong_shape"),
+    ("market", b"[]", "wrong_shape"),
+    ("market", b'{"type":"promotion"}', "wrong_shape"),
+    ("market", raw(PROMOTION, starts=b'"soon"'), "unreadable_time"),
+    ("market", raw(PROMOTION, ends=b"true"), "unreadable_time"),
+    ("market", raw(PROMOTION, time=b'""'), "unreadable_time"),
+    ("market", raw(PROMOTION, ends=b"1569888000"), "seconds_for_milliseconds"),
+    ("market", raw(PROMOTION, ends=b"1e300"), "too_far_ahead"),
+    ("market", raw(PROMOTION, discount=b"1.01"), "bad_number"),
+    ("market", raw(PROMOTION, discount=b"NaN"), "bad_number"),
+    ("market", raw(PROMOTION, promotion_id=b'""'), "bad_id"),
+    ("market", raw(PROMOTION, promotion_id=orjson.dumps(EURO * 86)), "bad_id"),
+    ("market", raw(PROMOTION, category=orjson.dumps(EURO * 86)), "bad_id"),
+    ("market", raw(SIGNAL, name=b'""'), "bad_id"),
+    ("market", raw(SIGNAL, name=orjson.dumps(EURO * 86)), "bad_id"),
+    ("market", raw(SIGNAL, value=b"Infinity"), "bad_number"),
+    ("market", raw(SIGNAL, value=b'"much"'), "bad_number"),
+    ("market", raw(SIGNAL, time=b"%d" % (KAFKA_TIME + 1)), "too_far_ahead"),
     ("clicks", raw(click("e", more="x" * MAX_RECORD)), "record_too_large"),
     ("orders", raw(purchase("e", BEGIN, *[("p", 1)] * (MAX_ITEMS + 1))), "too_many_items"),
 ]
@@ -120,7 +148,12 @@ REFUSED: list[tuple[Topic, bytes, str]] = [
 @pytest.mark.parametrize(("topic", "value", "reason"), REFUSED)
 def test_what_is_refused_and_why(topic: Topic, value: bytes, reason: str) -> None:
     """By itself and between good neighbours, which survive; with a sentence of what to do."""
-    good = {"clicks": click("g"), "orders": purchase("g"), "catalog": PRODUCT}[topic]
+    good = {
+        "clicks": click("g"),
+        "orders": purchase("g"),
+        "catalog": PRODUCT,
+        "market": PROMOTION,
+    }[topic]
     assert read(topic, value) == [reason]
     assert read(topic, good, value, good, value) == [good, reason, good, reason]
     ((_, _, refused),) = decode(topic, recorded([value]), 0)
@@ -214,7 +247,7 @@ def json_of(value: Any) -> str:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(["clicks", "orders", "catalog"]), st.lists(values, max_size=6))
+@given(st.sampled_from(["clicks", "orders", "catalog", "market"]), st.lists(values, max_size=6))
 def test_a_batch_reads_as_its_records_one_by_one(topic: Topic, values: list[bytes | None]) -> None:
     """Whatever else is in it; nothing that a producer sends raises."""
     whole = decode(topic, recorded(values), 0, since=7)
@@ -227,7 +260,7 @@ def test_a_batch_reads_as_its_records_one_by_one(topic: Topic, values: list[byte
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(["clicks", "orders", "catalog"]), st.lists(values, max_size=6))
+@given(st.sampled_from(["clicks", "orders", "catalog", "market"]), st.lists(values, max_size=6))
 def test_what_was_accepted_can_be_written_again(topic: Topic, values: list[bytes | None]) -> None:
     """Every number fits: an event that is read is an event that is stored and published."""
     for event in read(topic, *values):

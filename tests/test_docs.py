@@ -32,7 +32,7 @@ from stream.customers.segments import SEGMENTS
 from stream.events.decode import Reason, Refused, decode
 from stream.events.logs import Event, load_mapping, read_log
 from stream.events.mappings import known_formats
-from stream.events.types import Click, Item, Order, Product, Topic
+from stream.events.types import Click, Item, Order, Product, Promotion, Signal, Topic
 from stream.kafka.topics import TOPICS
 from stream.metrics import HELP
 from stream.redis.documents import Customer, Score
@@ -332,7 +332,8 @@ def test_every_event_example_is_read(block: Block) -> None:
     """What producers are shown is what is taken."""
     event = json.loads(block.text)
     order, click = "items" in event, "user_id" in event
-    topic: Topic = "orders" if order else "clicks" if click else "catalog"
+    market = event.get("type") in ("promotion", "signal")
+    topic: Topic = "orders" if order else "clicks" if click else "market" if market else "catalog"
     ((_, _, read),) = decode(topic, [Sent(0, NOW, None, block.text.encode())], ahead=0)
     assert not isinstance(read, Refused), read
 
@@ -437,7 +438,9 @@ def test_every_field_of_a_document_is_explained(document: Any) -> None:
     assert _written(f"fields: {document.__name__}").keys() == document.model_fields.keys()
 
 
-@pytest.mark.parametrize("event", [Click, Order, Item, Product], ids=lambda e: e.__name__)
+@pytest.mark.parametrize(
+    "event", [Click, Order, Item, Product, Promotion, Signal], ids=lambda e: e.__name__
+)
 def test_every_field_of_an_event_is_explained(event: Any) -> None:
     """And which are needed."""
     rows = _written(f"fields: {event.__name__}")

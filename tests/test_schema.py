@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from stream.cli import main
 from stream.cli.schema import SCORE
-from stream.events.decode import Refused, decode
+from stream.events.decode import TIMES, Refused, decode, read_time
 from stream.events.schema import EXAMPLES, json_schema
 from stream.events.types import KEYS, PUBLIC, Topic
 from stream.events.yaml import as_yaml
@@ -71,8 +71,11 @@ def test_every_example_is_read(topic: Topic) -> None:
     records = [Sent(n, NOW, None, orjson.dumps(x)) for n, x in enumerate(examples)]
     for example, (_, _, event) in zip(examples, decode(topic, records, DAY), strict=True):
         assert not isinstance(event, Refused), event
-        assert {k: v for k, v in event.items() if k != "time"} == {
-            k: v for k, v in example.items() if k != "time"
+        assert {k: v for k, v in event.items() if k not in TIMES} == {
+            k: v for k, v in example.items() if k not in TIMES
+        }
+        assert {k: event[k] for k in TIMES if k in example} == {
+            k: read_time(v) for k, v in example.items() if k in TIMES
         }
 
 
@@ -89,7 +92,10 @@ def test_every_field_says_what_it_means(topic: Topic) -> None:
     for part in parts(tree):
         for name, field in part.get("properties", {}).items():
             assert field.get("description"), name
-    assert KEYS[topic] in tree["required"]
+    kinds = tree.get("oneOf", [tree])
+    for kind in kinds:
+        whole = tree["$defs"][kind["$ref"].rpartition("/")[2]] if "$ref" in kind else kind
+        assert KEYS[topic] in whole["required"]
 
 
 def test_the_document_describes_the_public_topics() -> None:

@@ -44,7 +44,7 @@ def shard_maker(stage: Stage, settings: Settings, partitions: int) -> MakeShard:
             )
             return lambda p, opened: ProductsShard(p, products, _fitting(opened, partitions).memory)
         case "learner":
-            learner = LearnerPlan(settings.bucket, settings.rows)
+            learner = LearnerPlan(settings.bucket, settings.rows, settings.ahead)
             return lambda p, opened: LearnerShard(p, learner, _fitting(opened, partitions).memory)
 
 

@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
@@ -18,6 +19,7 @@ from stream.errors import BadSnapshot, BrokerDown, NeighbourDown
 from stream.kafka.post import Post
 from stream.kafka.topics import fitting_partitions
 from stream.models import snapshots
+from stream.models.promotions import Promotions
 from stream.patience import Patience
 from stream.products.serving import Serving
 from stream.products.shard import ProductsShard
@@ -176,5 +178,19 @@ class Worker:
     async def _load(self) -> None:
         with redis_errors():
             raw = await self.redis.get(self.settings.prefix + keys.SERVING)
-        if isinstance(raw, bytes):
-            self._serving = Serving.restored(*snapshots.decode(raw, "serving"))
+        if not isinstance(raw, bytes):
+            return
+        serving = Serving.restored(*snapshots.decode(raw, "serving"), self._serving.promotions)
+        if serving.market != self._serving.market:
+            serving = await self._with_market(serving)
+        self._serving = serving
+
+    async def _with_market(self, serving: Serving) -> Serving:
+        """Put the promotions beside the models. A newer calendar than theirs will do as well."""
+        with redis_errors():
+            raw = await self.redis.get(self.settings.prefix + keys.MARKET)
+        if not isinstance(raw, bytes):
+            return serving
+        version, state = snapshots.decode(raw, "market")
+        promotions = Promotions.restored(state["promotions"])
+        return replace(serving, market=version, promotions=promotions)

@@ -14,11 +14,12 @@ from stream.redis.documents import Score
 SCORE: dict[str, Any] = {
     "product": "mug-7",
     "score": 0.83,
+    "interval": [0.71, 0.91],
     "conversion": 0.041,
     "demand": {
-        "1h": {"p10": 0.0, "p50": 0.4, "p90": 2.0},
-        "1d": {"p10": 3.0, "p50": 8.0, "p90": 15.0},
-        "7d": {"p10": 21.0, "p50": 50.0, "p90": 96.0},
+        "1h": {"mean": 0.7, "p10": 0.0, "p50": 0.4, "p90": 2.0},
+        "1d": {"mean": 8.6, "p10": 3.0, "p50": 8.0, "p90": 15.0},
+        "7d": {"mean": 54.0, "p10": 21.0, "p50": 50.0, "p90": 96.0},
     },
     "trend": 2.0,
     "reasons": [

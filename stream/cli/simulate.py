@@ -144,7 +144,7 @@ def simulate(
     events = _lived(shop, days, catalog=not no_catalog)
     tally, began = Tally(), time.monotonic()
     if settings is not None:
-        topics = [topic for topic in KEYS if topic != "catalog" or not no_catalog]
+        topics = [t for t in KEYS if t != "market" and (t != "catalog" or not no_catalog)]
         asyncio.run(_sent(send_log(events, settings, tally, topics=topics, speed=speed)))
     elif out is not None:
         _write(events, out, speed, tally)

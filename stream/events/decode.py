@@ -31,7 +31,20 @@ LATEST_MS = 253_370_764_800_000
 """9999-01-01. What is later cannot be written as RFC 3339."""
 EARLIEST_S = 100_000_000
 _OPEN, _CLOSE = b"{}"
-IDS = ("event_id", "user_id", "product_id", "order_id", "category", "session_id")
+IDS = (
+    "event_id",
+    "user_id",
+    "product_id",
+    "order_id",
+    "category",
+    "session_id",
+    "promotion_id",
+    "name",
+)
+TIMES = ("time", "listed_at", "starts", "ends")
+_PLAIN_TIMES = ("clicks", "orders")
+"""Topics of which each event has a time, and no other than that."""
+_TAGS = ("promotion", "signal")
 
 
 class Refusal(NamedTuple):
@@ -77,7 +90,7 @@ def decode(topic: Topic, records: Sequence[Record], ahead: int, since: int = 0) 
     values = [record.value or b"" for record in present]
     joined = b"[" + b",".join(values) + b"]"
     events = _all_at_once(topic, values, joined)
-    if events and topic != "catalog" and joined.isascii() and b"\\" not in joined:
+    if events and topic in _PLAIN_TIMES and joined.isascii() and b"\\" not in joined:
         # No id is longer in bytes than in letters. Where the times are plain, nothing is left.
         times = [event["time"] for event in events]
         latest = min(min([record.timestamp for record in present]) + ahead, LATEST_MS)
@@ -137,17 +150,20 @@ def _one_by_one(topic: Topic, value: bytes) -> dict[str, Any] | Refusal:
 def _refusal(error: ValidationError) -> Refusal:
     problems = error.errors(include_url=False, include_context=False)
     problem = problems[0]
-    field = ".".join(
-        str(part) for part in problem["loc"] if not str(part).startswith("constrained")
-    )
-    names = {str(part) for part in problem["loc"]}
+    place = [str(part) for part in problem["loc"]]
+    if place and place[0] in _TAGS:  # which of the two market events it is
+        del place[0]
+    field = ".".join(part for part in place if not part.startswith("constrained"))
+    names = set(place)
     kind = problem["type"]
     said = problem["msg"].lower()
     if kind == "json_invalid":
         return Refusal("not_json", f"Send one JSON object in UTF-8; {said}.")
-    if kind == "missing":
-        return Refusal("wrong_shape", f"Add the field {field}.")
-    if "time" in names or "listed_at" in names:
+    if kind in ("missing", "union_tag_not_found"):
+        return Refusal("wrong_shape", f"Add the field {field or 'type'}.")
+    if kind == "union_tag_invalid":
+        return Refusal("unknown_type", "Type should be 'promotion' or 'signal'.")
+    if names & set(TIMES):
         return Refusal(
             "unreadable_time",
             f"Give {field.split('.')[0]} as RFC 3339 text with an offset or as epoch ms.",
@@ -158,20 +174,33 @@ def _refusal(error: ValidationError) -> Refusal:
         )
     if kind == "too_long" and "items" in names:
         return Refusal("too_many_items", f"Send at most {MAX_ITEMS:,} items in one order.")
+    length = kind in {"string_too_short", "string_too_long"}
+    if length and not names & {"channel", "title", "brand"}:
+        return Refusal("bad_id", f"Give {field} from 1 to {MAX_ID} bytes.")
+    return _number(names, field, said) or Refusal(
+        "wrong_shape", f"Mend {field or 'the record'}: {said}."
+    )
+
+
+def _number(names: set[str], field: str, said: str) -> Refusal | None:
+    """Refuse a number that is none, or is too small or too large."""
     if "quantity" in names:
         return Refusal(
             "bad_quantity", f"Give {field} as a whole number from 1 to {MAX_QUANTITY:,}."
         )
     if names & {"price", "stock", "lead_time_days"}:
         return Refusal("bad_number", f"Give {field} as a finite number, not negative; {said}.")
-    length = kind in {"string_too_short", "string_too_long"}
-    if length and not names & {"channel", "title", "brand"}:
-        return Refusal("bad_id", f"Give {field} from 1 to {MAX_ID} bytes.")
-    return Refusal("wrong_shape", f"Mend {field or 'the record'}: {said}.")
+    if "discount" in names:
+        return Refusal("bad_number", f"Give {field} as a number from 0 to 1.")
+    if "value" in names:
+        return Refusal("bad_number", f"Give {field} as a finite number; {said}.")
+    return None
 
 
 def _settled(event: dict[str, Any], latest: int) -> dict[str, Any] | Refusal:
     """Make the time a number of milliseconds and check what the schema cannot say."""
+    if event.get("type") == "promotion":
+        return _promotion(event)
     time = event["time"]
     if type(time) is not int or not EARLIEST_MS <= time <= latest:
         read = read_time(time)
@@ -185,14 +214,32 @@ def _settled(event: dict[str, Any], latest: int) -> dict[str, Any] | Refusal:
         if isinstance(listed, Refusal):
             return listed
         event["listed_at"] = listed
-    for name in IDS:
-        id_ = event.get(name)
-        if id_ is not None and not id_.isascii() and len(id_.encode()) > MAX_ID:
-            return Refusal("bad_id", f"Give {name} from 1 to {MAX_ID} bytes.")
+    if wrong := _id_too_long(event):
+        return wrong
     for item in event.get("items", ()):
         if not (_fits(item["product_id"]) and _fits(item.get("category") or "")):
             return Refusal("bad_id", f"Give product_id and category from 1 to {MAX_ID} bytes.")
     return event
+
+
+def _promotion(event: dict[str, Any]) -> dict[str, Any] | Refusal:
+    """Settle a promotion, whose times may lie far ahead."""
+    if event.get("time") is None:
+        event["time"] = event["starts"]
+    for name in ("starts", "ends", "time"):
+        moment = read_time(event[name])
+        if isinstance(moment, Refusal):
+            return moment
+        event[name] = moment
+    return _id_too_long(event) or event
+
+
+def _id_too_long(event: dict[str, Any]) -> Refusal | None:
+    for name in IDS:
+        id_ = event.get(name)
+        if id_ is not None and not id_.isascii() and len(id_.encode()) > MAX_ID:
+            return Refusal("bad_id", f"Give {name} from 1 to {MAX_ID} bytes.")
+    return None
 
 
 def _fits(id_: str) -> bool:

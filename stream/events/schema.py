@@ -23,6 +23,12 @@ DESCRIPTIONS = {
     "order_id": "The order; a refund names that of its purchase.",
     "items": "The lines of the order.",
     "quantity": "Units.",
+    "promotion_id": "Unique, given by the sender.",
+    "starts": "When it begins; a time as above.",
+    "ends": "When it is over; a time as above.",
+    "discount": "Share of the price, or of the stores or the audience that it reaches.",
+    "value": "A number in a unit of its own.",
+    "name": "Of the signal, in the shop's own words.",
     "price": "Of one unit, in the shop's currency.",
     "category": "The product's category.",
     "session_id": "The visit, where the shop knows it.",
@@ -70,6 +76,17 @@ EXAMPLES: Mapping[Topic, Mapping[str, Tree]] = {
             "stock": 40,
         }
     },
+    "market": {
+        "promotion": {
+            "type": "promotion",
+            "promotion_id": "spring-mugs",
+            "starts": "2026-03-09T00:00:00Z",
+            "ends": "2026-03-16T00:00:00Z",
+            "discount": 0.2,
+            "category": "mugs",
+        },
+        "signal": {"type": "signal", "name": "rain", "time": _TIME, "value": 4.5},
+    },
 }
 """One of each kind, as a producer would send it."""
 
@@ -106,7 +123,7 @@ def asyncapi(version: str, score: type[BaseModel], example: Tree) -> Tree:
             "title": name,
             "contentType": "application/json",
             "payload": {"$ref": _COMPONENT.format(model=name)},
-            "bindings": _keyed(f"The event's {KEYS[topic]}."),
+            "bindings": _keyed("Any." if topic == "market" else f"The event's {KEYS[topic]}."),
             "examples": [{"name": n, "payload": e} for n, e in EXAMPLES[topic].items()],
         }
     name = _hoisted(score, "serialization", schemas)
@@ -142,6 +159,7 @@ CHANNELS = {
     "clicks": "What customers do with products, short of buying them.",
     "orders": "Purchases, and refunds that take back what their purchases had counted.",
     "catalog": "Products as the shop has them. Compacted. Optional: it gives titles and stock.",
+    "market": "Promotions, announced ahead, and signals. One partition. Optional.",
     "scores": "Scores of products as they change. Compacted: the latest of each product is kept.",
     "dead-letters": "Records of the other topics that could not be read, as they came.",
 }
@@ -197,7 +215,7 @@ def _keyed(description: str) -> Tree:
     }
 
 
-def _hoisted(model: type, mode: Any, schemas: Tree) -> str:
+def _hoisted(model: Any, mode: Any, schemas: Tree) -> str:
     """Put a type's schema, and those that it refers to, among the components; name it."""
     tree = TypeAdapter(model).json_schema(
         schema_generator=_Plain, ref_template=_COMPONENT, mode=mode

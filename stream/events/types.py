@@ -4,7 +4,7 @@ Types use the names of GA4 ecommerce. A time is RFC 3339 text with an offset or 
 milliseconds. Fields that are not named here are ignored.
 """
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, Strict, StringConstraints, with_config
 from typing_extensions import TypedDict
@@ -91,6 +91,51 @@ class Product(TypedDict):
     listed_at: NotRequired[Time | None]
 
 
-Topic = Literal["clicks", "orders", "catalog"]
-PUBLIC: dict[Topic, type] = {"clicks": Click, "orders": Order, "catalog": Product}
-KEYS: dict[Topic, str] = {"clicks": "user_id", "orders": "user_id", "catalog": "product_id"}
+@with_config(_lenient)
+class Promotion(TypedDict):
+    """What the shop does to sell more, best announced ahead. Topic `market`, any key.
+
+    It is of a product, or of a category, or of the whole shop if neither is said. What is said
+    later of the same id holds; one that does not end after it starts is withdrawn.
+    """
+
+    type: Literal["promotion"]
+    promotion_id: Id
+    starts: Time
+    ends: Time
+    discount: NotRequired[Annotated[float, Field(ge=0, le=1)] | None]
+    product_id: NotRequired[Id | None]
+    category: NotRequired[Id | None]
+    time: NotRequired[Time | None]
+
+
+@with_config(_lenient)
+class Signal(TypedDict):
+    """Something outside that may move demand: weather, an index, buzz. Topic `market`, any key."""
+
+    type: Literal["signal"]
+    name: Id
+    time: Time
+    value: Annotated[float, Field(ge=-MAX_PRICE, le=MAX_PRICE)]
+    category: NotRequired[Id | None]
+
+
+Market = Annotated[
+    Promotion | Signal,
+    Field(discriminator="type", title="Market", description="A promotion, or a signal."),
+]
+
+Topic = Literal["clicks", "orders", "catalog", "market"]
+PUBLIC: dict[Topic, Any] = {
+    "clicks": Click,
+    "orders": Order,
+    "catalog": Product,
+    "market": Market,
+}
+KEYS: dict[Topic, str] = {
+    "clicks": "user_id",
+    "orders": "user_id",
+    "catalog": "product_id",
+    "market": "type",
+}
+"""What each topic is keyed by. `market` has one partition, so that any key will do."""

@@ -33,6 +33,12 @@ TOPICS = (
     ),
     TopicPlan("catalog", "products; key product_id", config={"cleanup.policy": "compact"}),
     TopicPlan(
+        "market",
+        "promotions and signals; any key",
+        single=True,
+        config={"retention.ms": "-1"},  # few, and needed as long as clicks and orders are
+    ),
+    TopicPlan(
         "scores", "scores as they change; key product_id", config={"cleanup.policy": "compact"}
     ),
     TopicPlan("dead-letters", "what was refused, with the reason", config=_LARGE),
@@ -48,7 +54,7 @@ TOPICS = (
 SOURCES: Mapping[Stage, tuple[str, ...]] = {
     "customers": ("clicks", "orders", "strays", "erasures"),
     "products": ("activity", "catalog"),
-    "learner": ("examples",),
+    "learner": ("examples", "market"),
 }
 
 

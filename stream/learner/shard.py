@@ -9,6 +9,9 @@ import orjson
 
 from stream import keys
 from stream.clock import Clock
+from stream.events.dead_letters import dead_letter
+from stream.events.decode import Refused, decode
+from stream.learner.market import Market
 from stream.learner.models import Models
 from stream.models import snapshots
 from stream.models.rhythm import RhythmCounts
@@ -18,8 +21,8 @@ from stream.products.scoring import score
 from stream.products.serving import Serving
 from stream.rows import Rows
 from stream.settings import Stage
-from stream.shards import MOST_RENEWED, Batch, Changes, Memory, Publication, Put, Rank
-from stream.units import DAY, SECOND, Millis
+from stream.shards import MOST_RENEWED, Batch, Changes, Letter, Memory, Publication, Put, Rank
+from stream.units import DAY, MINUTE, SECOND, Millis
 from stream.wire import Entry, Inbox
 
 REPORT_EVERY = 5 * SECOND
@@ -36,10 +39,12 @@ class LearnerPlan:
     Attributes:
         bucket: Length of a demand bucket, ms.
         rows: Most categories kept in memory.
+        ahead: How far a signal's time may lie beyond Kafka's, ms.
     """
 
     bucket: int
     rows: int
+    ahead: int = 10 * MINUTE
 
 
 class LearnerShard:
@@ -57,7 +62,7 @@ class LearnerShard:
         self.partition = partition
         self._plan = plan
         self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
-        self._queue: deque[tuple[int, bytes | None]] = deque()
+        self._queue: deque[tuple[str, int, Any]] = deque()
         self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
         self._clock = Clock(notes.get("clock"))
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
@@ -70,6 +75,14 @@ class LearnerShard:
             if "rhythm" in notes
             else RhythmCounts()
         )
+        self._market = Market()
+        self._market_version: int = 0
+        if "market" in notes:
+            self._market_version, state = snapshots.decode(notes["market"], "market")
+            self._market = Market.restored(state)
+        self._said: list[dict[str, Any]] = []
+        self._announced = False
+        self._letters: list[Letter] = []
         self.models = Models()
         self.models.restore(notes)
         self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
@@ -82,16 +95,21 @@ class LearnerShard:
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""
-        if not self._queue:
-            return dict(self._read)
-        return {**self._read, "examples": self._queue[0][0]}
+        waiting: dict[str, int] = {}
+        for topic, offset, _ in self._queue:
+            waiting.setdefault(topic, offset)
+        return {**self._read, **waiting}
 
     def offer(self, batch: Batch, now: Millis | None) -> None:
-        """Queue examples."""
+        """Queue examples, and read what the market has to say."""
         self._now = now
         self._read.setdefault(batch.topic, 0)
         if batch.records:
-            self._queue.extend((r.offset, r.value) for r in batch.records)
+            if batch.topic == "market":
+                decoded = decode("market", batch.records, self._plan.ahead)
+                self._queue.extend(("market", offset, said) for _, offset, said in decoded)
+            else:
+                self._queue.extend((batch.topic, r.offset, r.value) for r in batch.records)
             self._read[batch.topic] = batch.records[-1].offset + 1
             self._stirred = True
 
@@ -100,15 +118,23 @@ class LearnerShard:
         taken = False
         while self._queue and len(self._work) < limit:
             taken = True
-            raw = self._queue.popleft()[1]
-            message = self._inbox.open(raw) if raw else None
-            if message is not None:
+            topic, _, raw = self._queue.popleft()
+            if topic == "market":
+                self._hear(raw)
+            elif raw and (message := self._inbox.open(raw)) is not None:
                 self._work.extend(message.entries)
                 if message.mark:  # customers shards tell too rarely to be waited for
                     self._clock.hear(message.sender, message.mark, self._now)
         if not taken:
             return None
         return self._rows.missing(dict.fromkeys(e[3] for e in self._work if e[2] == "category"))
+
+    def _hear(self, said: dict[str, Any] | Refused) -> None:
+        if isinstance(said, Refused):
+            self._letters.append(dead_letter("market", self.partition, said))
+            self.counts[f"refused:{said.refusal.reason}"] += 1
+        else:
+            self._said.append(said)
 
     def fold(self, found: Mapping[str, bytes | None]) -> None:
         """Judge what was predicted, then learn."""
@@ -130,8 +156,13 @@ class LearnerShard:
                 case _:
                     self._category(*what)
             self.counts[kind] += 1
-        if self._work:
+        for said in self._said:
+            self._market.hear(said)
+            self.counts["market"] += 1
+            self._announced = True
+        if self._work or self._said:
             self._learned = self._unreported = True
+        self._said.clear()
         self._work.clear()
         self._stirred = True
 
@@ -179,6 +210,8 @@ class LearnerShard:
             demand={h: m.forecaster() for h, m in models.demand.items()},
             category_prices={c: round(mean, 4) for c, (_, mean) in self._prices.items()},
             rhythm=self._rhythm.rhythm(),
+            market=self._market_version,
+            promotions=self._market.promotions,
         )
 
     @property
@@ -207,9 +240,12 @@ class LearnerShard:
             "positions": orjson.dumps(self.positions()),
             "inbox": self._inbox.state(),
             "clock": self._clock.state(),
+            "counts": orjson.dumps(self.counts),
         }
         if self._learned:
             self._version += 1
+            if self._announced:
+                published.append(self._announce(notes))
             serving = self.serving()
             published.append(
                 Put(keys.SERVING, snapshots.encode("serving", self._version, serving.state()))
@@ -220,15 +256,26 @@ class LearnerShard:
             notes["version"] = orjson.dumps(self._version)
             notes["rhythm"] = snapshots.encode("rhythm", self._version, self._rhythm.state())
             notes["prices"] = orjson.dumps(self._prices)
-            notes["counts"] = orjson.dumps(self.counts)
         if report:
             self._reported, self._unreported = self._now, False
             published.extend(
                 Put(keys.metrics(kind), orjson.dumps(said))
                 for kind, said in self.models.reports().items()
             )
+            known = self._market.report(self._clock.watermark)
+            published.append(Put(keys.metrics("market"), orjson.dumps(known)))
         self._learned = self._stirred = False
-        return Changes(rows=self._rows.stored(), notes=notes, published=published)
+        letters, self._letters = self._letters, []
+        return Changes(rows=self._rows.stored(), notes=notes, letters=letters, published=published)
+
+    def _announce(self, notes: dict[str, bytes]) -> Publication:
+        """Store what has been announced, and let products shards know."""
+        self._announced = False
+        self._market.prune(self._clock.watermark)
+        self._market_version = self._version
+        raw = snapshots.encode("market", self._version, self._market.state())
+        notes["market"] = raw
+        return Put(keys.MARKET, raw)
 
     def _is_time_to_report(self) -> bool:
         if self._now is None or self._reported is None:

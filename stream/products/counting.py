@@ -22,13 +22,13 @@ from stream.wire import Entry
 ACTIVE = 8 * DAY
 """A product is looked at at each bucket's close until it has been quiet for so long."""
 KEPT_BUCKETS = 15 * DAY
-STRIDES = {HOUR: 4 * HOUR, DAY: 6 * HOUR, 7 * DAY: DAY}
-"""How far apart the forecasts of one product lie that are learned from, by horizon."""
-QUIET_VIEWS = 20.0
-"""Faded views of a week under which a product is quiet, and forecast …"""
-QUIET_RARER = 6
-"""… so many times more rarely: most products are, and there is little to learn from them."""
 WEEK = 7 * DAY
+STRIDES = {HOUR: 6 * HOUR, DAY: DAY, WEEK: DAY}
+"""How far apart the forecasts of one product lie that are learned from, by horizon."""
+QUIET_STRIDES = {HOUR: 36 * HOUR, DAY: 6 * DAY, WEEK: 0}
+"""The same of a quiet product: there is little to learn from it. 0: only where weeks begin."""
+QUIET_VIEWS = 20.0
+"""Faded views of a week under which a product is quiet. Most are."""
 WEEKLY, BETWEEN = 4.0, 0.5
 """Weight of a week's forecast that begins where a week of the log begins, and of one between."""
 SLOTS = {
@@ -165,22 +165,20 @@ class Counting:
         """
         bucket = self._bucket
         offset = crc32(product.encode())
-        rarer = QUIET_RARER if row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS else 1
+        quiet = row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS
         strides = {
-            horizon: max(1, rarer * stride // bucket)
-            for horizon, stride in STRIDES.items()
-            if horizon >= bucket
+            horizon: max(1, stride // bucket)
+            for horizon, stride in (QUIET_STRIDES if quiet else STRIDES).items()
+            if horizon >= bucket and stride
         }
         week, first = WEEK // bucket, self.since // DAY * DAY // bucket
         for boundary in range(row.closed + 1, min(until, (row.at + ACTIVE) // bucket) + 1):
             if row.stock == 0.0:
                 row.sell_out(boundary - 1, bucket, self.serving.rhythm)
             weekly = (boundary - first) % week == 0
-            due = [
-                horizon
-                for horizon, stride in strides.items()
-                if (boundary + offset) % stride == 0 or (weekly and horizon == WEEK)
-            ]
+            due = [h for h, stride in strides.items() if (boundary + offset) % stride == 0]
+            if weekly and WEEK not in due:
+                due.append(WEEK)
             if due:
                 self._note(product, row, boundary, due, weekly=weekly)
         row.closed = max(row.closed, until)

@@ -30,6 +30,9 @@ class Document(BaseModel):
 class Interval(Document):
     """How many units will be sold: a middle, and the range that holds eight cases in ten."""
 
+    mean: float | None = None
+    """Units on the mean: those of many products add up to what comes. None in older documents."""
+
     p10: float
     """Units; one case in ten falls below."""
     p50: float
@@ -71,6 +74,8 @@ class Assessment(Document):
 
     score: float
     """Potential: the probability that demand is about to rise. 0 to 1."""
+    interval: tuple[float, float] | None = None
+    """Where the score lies in eight cases of ten; wide where evidence is thin."""
     conversion: float
     """The probability that a click that comes now leads to an order, calibrated. 0 to 1."""
     demand: dict[str, Interval] = Field(default_factory=dict)

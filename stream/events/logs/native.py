@@ -9,6 +9,7 @@ from stream.events.types import KEYS, MAX_RECORD, ClickType, OrderType, Topic
 
 _CLICKS = get_args(ClickType)
 _ORDERS = get_args(OrderType)
+_MARKET = ("promotion", "signal")
 
 
 def native_event(number: int, line: bytes) -> Event | BadRow:
@@ -28,6 +29,8 @@ def _event(line: bytes) -> Event:
     if not (isinstance(key, str) or is_number(key)) or key == "":
         raise UnreadableError(f"{KEYS[topic]} is empty, or neither text nor a number.")
     time = value.get("time")
+    if topic == "market" and time is None:
+        time = value.get("starts")
     if not (isinstance(time, str) or is_number(time)):
         raise UnreadableError("The time is missing, or neither text nor a number.")
     moment = read_time(time)
@@ -40,6 +43,8 @@ def _event(line: bytes) -> Event:
 
 def _topic(value: dict[str, Any]) -> Topic:
     said = value.get("type")
+    if said in _MARKET:
+        return "market"
     if said not in _CLICKS and (said in _ORDERS or "items" in value or "order_id" in value):
         return "orders"
     if said in _CLICKS or "user_id" in value:
