@@ -11,7 +11,7 @@ from stream.learner.market import MOST_SIGNALS, Market
 from stream.learner.shard import LearnerPlan, LearnerShard
 from stream.models import snapshots
 from stream.models.promotions import Promotion, Promotions
-from stream.products.forecasting import Forecast
+from stream.products.forecasts import Forecast
 from stream.products.serving import Serving
 from stream.replay import Replay
 from stream.settings import Settings

@@ -15,7 +15,8 @@ from stream.learner.market import Market
 from stream.learner.models import Models
 from stream.models import snapshots
 from stream.models.rhythm import RhythmCounts
-from stream.products.forecasting import Forecast, Noted, forecasts
+from stream.products.forecasting import Noted, forecasts
+from stream.products.forecasts import Forecast
 from stream.products.row import ORDERS, UNITS, WIDTH, ProductRow
 from stream.products.scoring import score
 from stream.products.serving import Serving

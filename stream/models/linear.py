@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import copysign, exp, expm1, log, sqrt
+from math import copysign, exp, log, sqrt
 from operator import ge, mul, sub
 from sys import float_info
 from typing import Any, Self
@@ -15,8 +15,6 @@ LIMIT = 1e9
 """Largest size of a value that is believed. What is beyond, NaN or None counts as missing."""
 FLAT = 1e-18
 """Variance up to which a feature is taken as constant: rounding alone makes that much."""
-
-_LARGEST_LOG = 30.0
 
 Features = Sequence[float | None]
 """Values in the order of a model's names."""
@@ -41,15 +39,6 @@ def log_odds(share: float) -> float:
     0.0
     """
     return log(share / (1.0 - share))
-
-
-def units(log_units: float) -> float:
-    """Turn log1p units, as regressors speak, into units: never below zero, never infinite.
-
-    >>> units(-0.3), units(0.0), round(units(1.0), 3)
-    (0.0, 0.0, 1.718)
-    """
-    return expm1(max(0.0, min(_LARGEST_LOG, log_units)))
 
 
 def deviation(variance: float) -> float:
@@ -114,7 +103,7 @@ class Linear:
         object.__setattr__(self, "_few", few if len(few) <= FEW else None)
 
     def value(self, x: Features) -> float:
-        """Answer for one example: log-odds of a classifier, log1p units of a regressor."""
+        """Answer for one example: the log-odds."""
         self._fits(x)
         if self._few is not None:
             value = self.intercept

@@ -11,6 +11,7 @@ from stream.models.linear import probability
 from stream.models.rising import rising_features, threshold
 from stream.models.stacking import CANDIDATES, Outlook
 from stream.products.features import interest
+from stream.products.forecasts import Forecast
 from stream.products.row import ProductRow, Units
 from stream.products.serving import (
     DEMAND_HORIZONS,
@@ -24,31 +25,6 @@ from stream.units import DAY, HOUR
 _NOTHING_SOLD = Levels()
 _LATE = 30.0
 """Days of which order lines are taken as the evidence of a forecast."""
-
-
-class Forecast(NamedTuple):
-    """What is served of a product, or of a category, for a horizon.
-
-    Attributes:
-        product: Its id; empty for a category.
-        horizon: ms.
-        chance: That demand rises; None where that is not forecast for the horizon.
-        rule_chance: What the momentum rule says of that.
-        rule_units: What the simple forecaster expects.
-        x: What the chance was made from, one number for each of `features.NAMES`.
-    """
-
-    product: str
-    category: str | None
-    horizon: int
-    mean: float
-    p10: float
-    p50: float
-    p90: float
-    chance: float | None
-    rule_chance: float | None
-    rule_units: float
-    x: list[float]
 
 
 class Noted(NamedTuple):
@@ -233,7 +209,7 @@ def forecasts(
             None if judge is None else probability(judge.served.value(x)),
             None if judge is None else probability(judge.rule.value(x)),
             forecaster.ruled(outlook).mean,
-            x,
+            list(x),
         )
 
 

@@ -12,7 +12,8 @@ from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
 from stream.partitions import home
 from stream.products.counting import Counting
-from stream.products.forecasting import Forecast, forecasts
+from stream.products.forecasting import forecasts
+from stream.products.forecasts import Forecast
 from stream.products.ledger import Label, Ledger, Watch, Window
 from stream.products.publishing import Scores
 from stream.products.row import ProductRow
