@@ -26,7 +26,7 @@ def test_features_do_not_know_the_future(before: list[int], after: list[int]) ->
     assert return_features(later, moment) == return_features(known, moment)
 
 
-@given(st.lists(st.integers(0, 400), min_size=1, max_size=20))
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=20))
 def test_there_is_a_number_for_each_name(days: list[int]) -> None:
     """Features fit their names, also for a single order."""
     x = return_features(customer(days), 401 * DAY)

@@ -47,7 +47,7 @@ class Market:
     >>> for time, value in ((0, 10.0), (0, 20.0), (DAY, 12.0)):
     ...     market.hear({"type": "signal", "name": "rain", "time": time, "value": value})
     >>> [(s.value, round(s.usual, 1)) for s in market.signals.values()]
-    [(12.0, 13.9)]
+    [(12.0, 14.0)]
     """
 
     def __init__(self) -> None:
