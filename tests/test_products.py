@@ -28,8 +28,11 @@ from stream.clock import PATIENCE
 from stream.customers.activity import PLAIN_CLICK
 from stream.customers.known import known
 from stream.customers.row import CustomerRow
+from stream.models.rising import RISING
 from stream.partitions import home
 from stream.products.counting import SLOTS
+from stream.products.features import FEATURES, interest
+from stream.products.features import NAMES as NAMES_OF_FEATURES
 from stream.products.row import (
     HALF_LIVES,
     KINDS,
@@ -39,7 +42,7 @@ from stream.products.row import (
     ProductRow,
 )
 from stream.products.shard import ProductsPlan, ProductsShard
-from stream.shards import Batch, Changes, Memory, Rank, Unrank
+from stream.shards import Batch, Changes, Memory, Put, Rank, Unrank
 from stream.units import DAY, HOUR, MINUTE, Millis
 from stream.wire import Entry, pack
 
@@ -420,6 +423,101 @@ def test_a_forecast_is_not_made_because_it_will_come_true() -> None:
     assert [t for t in windows if t > BEGIN + 30 * DAY]
 
 
+def steady(stage: Stage, days: int, **more: Any) -> None:
+    """Sell four lines each day, and let each day end."""
+    for day in range(days):
+        lines = [
+            entry("purchase", BEGIN + day * DAY + n * HOUR, quantity=1, lines=1, **more)
+            for n in range(4)
+        ]
+        stage.hear(*lines, mark=BEGIN + (day + 1) * DAY)
+
+
+def listed(stage: Stage, time: int, stock: int) -> None:
+    """Let the catalogue say how many are left."""
+    said = product(time, stock=stock)
+    folded(stage.shard, Batch("catalog", 0, recorded([said], time), time + 1))
+
+
+def test_what_is_sold_out_is_not_taken_for_unwanted() -> None:
+    """The level stays, and no horizon with such a bucket is learned from."""
+    full, empty, unknown = Stage(PLAN), Stage(PLAN), Stage(PLAN)
+    for stage in (full, empty, unknown):
+        steady(stage, 40)
+        stage.examples()
+    listed(empty, BEGIN + 40 * DAY, 0)
+    listed(full, BEGIN + 40 * DAY, 9)
+    for day in range(41, 46):
+        for stage in (full, empty, unknown):
+            stage.hear(mark=BEGIN + day * DAY)
+    means = [
+        next(f.mean for f in stage.shard.forecasts(BEGIN + 45 * DAY) if f.horizon == 7 * DAY)
+        for stage in (full, empty, unknown)
+    ]
+    assert means[0] == means[2] < 0.95 * means[1]
+    assert empty.row().sold_out(BEGIN // HOUR + 40 * 24, BEGIN // HOUR + 45 * 24)
+    assert not full.row().out
+    told_empty = [e for e in empty.examples() if e[0] == "window"]
+    told_full = [e for e in full.examples() if e[0] == "window"]
+    assert len(told_empty) < len(told_full)
+    assert not [e for e in told_empty if e[-1][0] >= BEGIN + 40 * DAY]
+
+
+def test_to_forecast_changes_nothing() -> None:
+    """An evaluation may ask whenever it likes: for each product, each horizon."""
+    asked, left_alone = Stage(), Stage()
+    for stage in (asked, left_alone):
+        steady(stage, 10)
+    said = list(asked.shard.forecasts(BEGIN + 10 * DAY))
+    assert [f.horizon for f in said] == [HOUR, DAY, 7 * DAY]
+    assert said == list(asked.shard.forecasts(BEGIN + 10 * DAY))
+    for forecast in said:
+        assert 0 <= forecast.p10 <= forecast.p50 <= forecast.p90
+        assert (forecast.chance is None) == (not forecast.x) == (forecast.horizon == HOUR)
+    assert said[2].mean == pytest.approx(28, rel=0.1)
+    assert asked.changes() == left_alone.changes()
+
+
+def test_forecasts_of_a_week_are_made_where_weeks_of_the_log_begin() -> None:
+    """Also of a product that hardly anybody looks at; these count most."""
+    stage = Stage()
+    steady(stage, 30)
+    made = [e[-1] for e in stage.examples() if e[0] == "window" and e[2] == 7 * DAY]
+    assert [(noted[0] - BEGIN) // DAY for noted in made] == [7, 14, 21]
+    assert {noted[-1] for noted in made} == {4.0}
+
+
+def score_of(stage: Stage) -> dict[str, Any]:
+    """The document of `p`."""
+    key = keys.score("p")
+    (raw,) = [p.value for p in stage.changes().published if isinstance(p, Put) and p.key == key]
+    document: dict[str, Any] = orjson.loads(raw)
+    return document
+
+
+def test_a_score_of_which_little_is_known_has_a_wide_interval() -> None:
+    """And it lies within it."""
+    once, often = Stage(), Stage()
+    steady(once, 1)
+    steady(often, 60)
+    documents = [score_of(stage) for stage in (once, often)]
+    for document in documents:
+        low, high = document["interval"]
+        assert 0 <= low <= document["score"] <= high <= 1
+    spans = [document["interval"][1] - document["interval"][0] for document in documents]
+    assert spans[0] > 2 * spans[1]
+
+
+def test_every_feature_has_its_sentence() -> None:
+    """In the order in which they are numbered, with a number in it wherever there is one."""
+    assert NAMES_OF_FEATURES[: len(RISING)] == RISING
+    row = ProductRow()
+    assert len(NAMES_OF_FEATURES) == len(RISING) + len(interest(row, BEGIN))
+    for feature in FEATURES:
+        for value in (-1.5, 0.0, 0.7):
+            assert feature.text(value)
+
+
 # the catalogue
 
 
@@ -488,8 +586,12 @@ def test_every_document_is_whole(clicks: list[Event], orders: list[Event], price
         if key.startswith("score:"):
             assert 0 <= document["score"] <= 1
             assert 0 <= document["conversion"] <= 1
+            assert list(document["demand"]) == ["1h", "1d", "7d"]
             for demand in document["demand"].values():
                 assert 0 <= demand["p10"] <= demand["p50"] <= demand["p90"]
+                assert demand["mean"] >= 0
+            low, high = document["interval"]
+            assert 0 <= low <= document["score"] <= high <= 1
             assert list(document["evidence"]) == list(KINDS)
             assert key.removeprefix("score:") in world.rankings[keys.top_products()]
 
