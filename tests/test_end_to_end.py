@@ -16,6 +16,7 @@ import orjson
 import pytest
 from running import PARTITIONS, SECRET, Sent, Shop, Worker, evidence
 
+from stream.agents.worker import Worker as LateWorker
 from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Servers, embedded_servers
 from stream.events.decode import Reason
@@ -341,3 +342,34 @@ def recorded() -> list[Sent]:
                 kind = {"view": "view_item", "cart": "add_to_cart"}[row["event_type"]]
                 events.append(Sent("clicks", event | what | {"type": kind, "category": category}))
     return events
+
+
+async def test_what_the_shop_announces_reaches_every_worker(calm: Servers, tmp_path: Path) -> None:
+    """Also one that starts when all of it was read; what cannot be read is set aside."""
+    shop = Shop(calm, tmp_path, "announcing:")
+    await shop.open()
+    sale = {"type": "promotion", "promotion_id": "sale", "starts": BEGIN, "ends": BEGIN + HOUR}
+    said = [Sent("market", raw, b"any") for raw in (b"no promotion", orjson.dumps(sale))]
+
+    def known() -> bool:
+        return bool(shop.documents("metrics:market").get("metrics:market", {}).get("promotions"))
+
+    with shop.worker():
+        await shop.send(said, lambda *_: 0)
+        assert shop.happens(known)
+        assert await _is_set_aside(shop, b"no promotion")
+    late = LateWorker(shop.settings, ["products"])
+    try:
+        await late._load()
+    finally:
+        await late.redis.aclose()
+    assert [promotion.id for promotion in late._serving.promotions.all()] == ["sale"]
+
+
+async def _is_set_aside(shop: Shop, value: bytes) -> bool:
+    """Wait until a record lies among the dead letters."""
+    for _ in range(100):
+        if value in [letter.value for letter in await shop.read("dead-letters")]:
+            return True
+        await asyncio.sleep(0.1)
+    return False

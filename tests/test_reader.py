@@ -25,7 +25,7 @@ from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Addresses, embedded_redis
 from stream.errors import Misconfigured, StoreDown, StreamError
 from stream.redis.clients import CONNECTIONS
-from stream.redis.documents import Candidate, Ranked, RankedCategory, ScoreChange, Similar
+from stream.redis.documents import Candidate, Ranked, RankedCategory, Score, ScoreChange, Similar
 from stream.redis.queries import Queries
 
 Answer = TypeVar("Answer")
@@ -80,6 +80,14 @@ async def test_a_score_comes_back_whole(reader: Reader) -> None:
     assert score is not None
     assert json.loads(score.model_dump_json()) == SCORE
     assert score.as_of == datetime(2019, 10, 1, 12, 0, 0, 250_000, UTC)
+
+
+def test_a_document_that_lacks_the_newest_fields_is_read() -> None:
+    """A newer reader beside an older scorer."""
+    older = {**SCORE, "demand": {"1d": {"p10": 3.0, "p50": 8.0, "p90": 15.0}}}
+    del older["interval"]
+    score = Score.model_validate(older)
+    assert (score.interval, score.demand["1d"].mean) == (None, None)
 
 
 async def test_a_category_comes_back_whole(reader: Reader) -> None:
