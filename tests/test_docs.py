@@ -51,6 +51,7 @@ ELSEWHERE = {
     "make check": "CI runs it beside the tests",
     "stream demo": "test_demo.py plays it",
     "stream embedded": "the installation of these tests is begun with it",
+    "make evaluation": "it takes minutes; test_evaluate.py runs smaller ones",
     "stream bench": "test_bench.py runs smaller ones",
     "docker compose up": "no engine here; test_deploy.py reads what it would start",
     "kubectl": "no cluster here; test_deploy.py reads what it would apply",

@@ -37,7 +37,7 @@ def shoppers(number: int, tag: str = "", seed: int = 1) -> list[Sent]:
         tag: In front of every id, to tell one test's events from another's.
         seed: Of the dice.
     """
-    dice = random.Random(seed)  # noqa: S311 (no secrets are made of it)
+    dice = random.Random(seed)
     time = BEGIN
     events = []
     for n in range(number):
@@ -214,7 +214,7 @@ async def test_what_is_refused_goes_to_the_dead_letters_as_it_came(
     assert set(bad) == set(get_args(Reason))
     events: list[Sent] = shoppers(4_000, "refusing ")
     good = list(events)
-    dice = random.Random(1)  # noqa: S311
+    dice = random.Random(1)
     for raw in (raw for raws in bad.values() for raw in raws):
         topic = "orders" if b'"items"' in raw else "clicks"
         events.insert(dice.randrange(len(events)), Sent(topic, raw, b"\x00any key\xff"))
@@ -261,7 +261,7 @@ async def test_strays_are_counted_once_where_they_belong(calm: Servers, tmp_path
         )
         for user in users
     ]
-    dice = random.Random(2)  # noqa: S311
+    dice = random.Random(2)
 
     def anywhere(topic: str, user: str) -> int:
         if topic == "orders":

@@ -26,7 +26,7 @@ labels = st.tuples(rows, st.booleans(), st.floats(0.0, 1e300), st.booleans())
 
 def drawn(count: int, seed: int, slope: float = 1.0) -> list[tuple[list[float], bool]]:
     """Draw examples of a law."""
-    random = Random(seed)  # noqa: S311 (no secret)
+    random = Random(seed)
     found = []
     for _ in range(count):
         x = [random.gauss(0.0, 1.0), random.expovariate(1.0), random.gauss(5.0, 3.0)]
@@ -92,7 +92,7 @@ def test_it_learns_the_law_and_permuted_labels_teach_nothing() -> None:
     said = judged(Ensemble(NAMES, prior=0.02), examples)
     assert area(said[2_000:], examples[2_000:]) > 0.7
     shuffled = [y for _, y in examples]
-    Random(3).shuffle(shuffled)  # noqa: S311 (no secret)
+    Random(3).shuffle(shuffled)
     permuted = [(x, y) for (x, _), y in zip(examples, shuffled, strict=True)]
     said = judged(Ensemble(NAMES, prior=0.02), permuted)
     assert area(said[2_000:], permuted[2_000:]) == pytest.approx(0.5, abs=0.05)
@@ -101,7 +101,7 @@ def test_it_learns_the_law_and_permuted_labels_teach_nothing() -> None:
 def test_late_orders_are_made_good() -> None:
     """Half the orders come late: what is expected comes to what happens, within 3 %."""
     examples = drawn(30_000, seed=4)
-    random = Random(5)  # noqa: S311 (no secret)
+    random = Random(5)
     ensemble = Ensemble(NAMES, prior=0.02)
     late: dict[int, list[list[float]]] = {}
     expected = happened = 0.0

@@ -28,7 +28,7 @@ SALES = st.lists(
 
 def seeded(seed: int) -> Random:
     """Draw the same at each run."""
-    return Random(seed)  # noqa: S311 (no secret)
+    return Random(seed)
 
 
 def sold(sales: list[tuple[int, int]], length: int = DAY) -> Levels:

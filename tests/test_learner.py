@@ -60,7 +60,7 @@ def noted(
 
 def examples(seed: int, number: int) -> list[list[Any]]:
     """Clicks, forecasts and category sums as products shards tell them."""
-    random = Random(seed)  # noqa: S311 (not for secrets)
+    random = Random(seed)
     told: list[list[Any]] = []
     for n in range(number):
         match random.choice(["click", "click", "window", "category"]):
@@ -282,7 +282,7 @@ def test_what_is_published_is_what_is_served(seed: int) -> None:
     (raw,) = [p.value for p in changes.published if isinstance(p, Put) and p.key == keys.SERVING]
     mine, theirs = bench.shard.serving(), Serving.restored(*snapshots.decode(raw, "serving"))
     assert theirs == mine
-    x, y = vector(Random(seed), len(CLICK_NAMES)), vector(Random(seed), len(NAMES))  # noqa: S311
+    x, y = vector(Random(seed), len(CLICK_NAMES)), vector(Random(seed), len(NAMES))
     assert theirs.conversion.both(x) == mine.conversion.both(x)
     for horizon in POTENTIAL_HORIZONS:
         assert theirs.potential[horizon].both(y) == mine.potential[horizon].both(y)

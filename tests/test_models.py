@@ -63,7 +63,7 @@ def log_odds_by_law(row: Sequence[float], law: Sequence[float] = LAW) -> float:
 
 def labelled(count: int, seed: int, law: Sequence[float] = LAW) -> list[tuple[Row, bool]]:
     """Draw examples of the law."""
-    random = Random(seed)  # noqa: S311 (no secret)
+    random = Random(seed)
     rows = [drawn(random) for _ in range(count)]
     return [(row, random.random() < probability(log_odds_by_law(row, law))) for row in rows]
 
@@ -172,14 +172,14 @@ def test_labels_that_mean_nothing_teach_nothing() -> None:
     """With permuted labels the AUC is one half."""
     examples = labelled(6_000, seed=5)
     labels = [label for _, label in examples]
-    Random(6).shuffle(labels)  # noqa: S311 (no secret)
+    Random(6).shuffle(labels)
     permuted = [(row, label) for (row, _), label in zip(examples, labels, strict=True)]
     assert area(judged(fresh_classifier(), permuted)) == pytest.approx(0.5, abs=0.04)
 
 
 def test_one_negative_in_ten_with_weight_ten_is_calibrated() -> None:
     """Sampling the negatives does not change what a probability means."""
-    random, classifier = Random(9), fresh_classifier()  # noqa: S311 (no secret)
+    random, classifier = Random(9), fresh_classifier()
     for number, (row, label) in enumerate(labelled(30_000, seed=9)):
         if label or random.random() < 0.1:
             weight = 1.0 if label else 10.0

@@ -140,7 +140,7 @@ def served(found: ClassifierQuality | RegressionQuality) -> str:
 
 def chances(count: int, seed: int) -> list[tuple[float, bool]]:
     """Draw probabilities and labels that come true as often as they say."""
-    random = Random(seed)  # noqa: S311 (no secret)
+    random = Random(seed)
     drawn = [0.2 * random.random() for _ in range(count)]
     return [(p, random.random() < p) for p in drawn]
 
@@ -215,7 +215,7 @@ def test_a_click_counts_once_however_late_its_order(
 
 def test_corrections_that_outlive_their_negatives_are_right_on_the_whole() -> None:
     """Where a few thousand labels are told between a click and its order, too."""
-    random = Random(7)  # noqa: S311 (no secret)
+    random = Random(7)
     waited, hasty = ClassifierQuality(), ClassifierQuality()
     coming: deque[float] = deque()
     for p, y in chances(60_000, seed=8):
@@ -233,7 +233,7 @@ def test_corrections_that_outlive_their_negatives_are_right_on_the_whole() -> No
 
 def test_the_interval_holds_the_truth() -> None:
     """In about 95 of 100 samples; here, in at least 88 of 100."""
-    random, held = Random(4), 0  # noqa: S311 (no secret)
+    random, held = Random(4), 0
     for _ in range(100):
         judged = sorted(
             [(random.gauss(1.0, 1.0), True, 1.0) for _ in range(30)]
@@ -295,7 +295,7 @@ def test_forecast_measures_by_hand() -> None:
 
 def test_r_squared_holds_far_from_zero() -> None:
     """Actuals of a million, give or take one, lose no digits that matter."""
-    random, found = Random(6), RegressionQuality()  # noqa: S311 (no secret)
+    random, found = Random(6), RegressionQuality()
     for _ in range(2_000):
         known, unknown = random.gauss(0.0, 1.0), random.gauss(0.0, 1.0)
         found.add(1e6 + known, 0.0, 2e6, 1e6, 1e6 + known + unknown)

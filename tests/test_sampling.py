@@ -27,7 +27,7 @@ class Seen(NamedTuple):
 
 def clicks(pace: float, begin: int, span: int, seed: int = 1) -> Iterator[tuple[int, str, str]]:
     """So many clicks a second for a while: time, kind, customer."""
-    random = Random(seed)  # noqa: S311 (no secret)
+    random = Random(seed)
     for n in range(int(pace * span / SECOND)):
         kind = "add_to_cart" if n % 20 == 0 else "view_item"
         yield begin + int(n * SECOND / pace), kind, f"u{random.getrandbits(40)}"
@@ -113,7 +113,7 @@ def test_carts_are_likelier_and_count_less() -> None:
 @given(st.lists(st.integers(0, 3_000), max_size=5), st.integers(1, 9))
 def test_a_restart_changes_no_choice(cuts: list[int], seed: int) -> None:
     """The state is all that there is; late and early clicks included."""
-    random = Random(seed)  # noqa: S311 (no secret)
+    random = Random(seed)
     drawn = [
         (time + random.randrange(-20 * MINUTE, MINUTE), kind, customer)
         for time, kind, customer in clicks(2, BEGIN, 3_000 * SECOND // 2, seed)
@@ -130,7 +130,7 @@ def test_a_restart_changes_no_choice(cuts: list[int], seed: int) -> None:
 def test_what_is_stored_is_bounded() -> None:
     """Slots of the latest window, whatever times come."""
     sampling = Sampling(DAY)
-    random = Random(3)  # noqa: S311 (no secret)
+    random = Random(3)
     for n in range(20_000):
         sampling.weigh("view_item", BEGIN + random.randrange(30 * DAY), f"u{n}", "p")
     assert len(sampling.state()) < 40 * (SLOTS + 1)

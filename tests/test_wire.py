@@ -95,5 +95,5 @@ def test_sources_are_kept_apart() -> None:
     """The same offset of another partition is another event."""
     inbox = Inbox("b")
     letters = [pack("x", "b", 0, [[f"clicks.{n}", 5, "view"]])[0] for n in range(9)]
-    Random(1).shuffle(letters)  # noqa: S311 (a fixed disorder)
+    Random(1).shuffle(letters)
     assert len(opened(inbox, letters * 2)) == 9

@@ -14,6 +14,7 @@ COMMANDS = {
     "produce": "send a recorded log to Kafka",
     "simulate": "be a live shop: write its events to Kafka or a file",
     "replay": "run a recorded log through the scorer, no Kafka, no Redis",
+    "evaluate": "how right are the models on a recorded log?",
     "top": "the products most likely to take off",
     "score": "one product's score and its reasons, in words",
     "customer": "what is known of one customer",

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from sys import maxsize
 
 import orjson
 
@@ -16,7 +17,7 @@ from stream.customers.profile import profile, worth_a_profile
 from stream.customers.pseudonyms import Pseudonyms
 from stream.customers.returning import ReturnPrediction, ReturnServing
 from stream.customers.row import CustomerRow
-from stream.customers.sampling import Sampling
+from stream.customers.sampling import CAPACITY, Sampling
 from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
 from stream.events.types import Topic
@@ -46,6 +47,7 @@ class CustomersPlan:
         ahead: How far an event's time may lie beyond Kafka's, ms.
         rows: Most rows kept in memory.
         window: How long after a click an order still counts as its, ms.
+        sample: Keep only a sample of a busy shop's clicks.
     """
 
     partitions: int
@@ -53,6 +55,7 @@ class CustomersPlan:
     ahead: int
     rows: int
     window: int
+    sample: bool = True
 
 
 class CustomersShard:
@@ -85,7 +88,8 @@ class CustomersShard:
         self._rows: Rows[CustomerRow] = Rows(plan.rows, CustomerRow.decode)
         self._times = dict.fromkeys(TOPICS, 0)
         self._now: Millis | None = None
-        self._sampling = Sampling(plan.window, notes.get("sampling"))
+        capacity = CAPACITY if plan.sample else maxsize
+        self._sampling = Sampling(plan.window, notes.get("sampling"), capacity)
         self._activity = Activity(plan.partitions)
         self._looking = Looking(memory.waiting)
         self._counting = Counting(self._activity, self._sampling, self._looking, self.counts)

@@ -41,11 +41,13 @@ class LearnerPlan:
         bucket: Length of a demand bucket, ms.
         rows: Most categories kept in memory.
         ahead: How far a signal's time may lie beyond Kafka's, ms.
+        stored: Models are stored and reported; False where nobody would read it.
     """
 
     bucket: int
     rows: int
     ahead: int = 10 * MINUTE
+    stored: bool = True
 
 
 class LearnerShard:
@@ -233,7 +235,8 @@ class LearnerShard:
 
     def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:  # noqa: ARG002 (few enough)
         """Everything since the last call, with a new snapshot if anything was learned."""
-        report = self._unreported and self._is_time_to_report()
+        stored = self._plan.stored
+        report = stored and self._unreported and self._is_time_to_report()
         if not (self._stirred or report):
             return None
         published: list[Publication] = []
@@ -247,6 +250,7 @@ class LearnerShard:
             self._version += 1
             if self._announced:
                 published.append(self._announce(notes))
+        if self._learned and stored:
             serving = self.serving()
             published.append(
                 Put(keys.SERVING, snapshots.encode("serving", self._version, serving.state()))

@@ -1,6 +1,7 @@
 """What happens to a product: what is counted, what is predicted, and what waits for its label."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from zlib import crc32
 
@@ -12,6 +13,7 @@ from stream.products.candidates import Candidates
 from stream.products.categories import CategorySums
 from stream.products.features import click_features, rounded
 from stream.products.forecasting import Noted, Prospect, noted
+from stream.products.forecasts import ClickPrediction
 from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
 from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
 from stream.products.serving import Serving
@@ -52,7 +54,14 @@ class Counting:
     """
 
     def __init__(
-        self, rows: Rows[ProductRow], ledger: Ledger, bucket: int, since: int, counts: Counter[str]
+        self,
+        rows: Rows[ProductRow],
+        ledger: Ledger,
+        bucket: int,
+        since: int,
+        counts: Counter[str],
+        *,
+        predicted: Callable[[ClickPrediction], None] | None = None,
     ) -> None:
         """Work on a shard's rows and ledger.
 
@@ -62,6 +71,7 @@ class Counting:
             bucket: Length of a demand bucket, ms.
             since: See above; 0 if there was none.
             counts: See above.
+            predicted: Is told each prediction of a conversion.
         """
         self.serving = Serving()
         self.since = since
@@ -73,6 +83,7 @@ class Counting:
         self._rows = rows
         self._ledger = ledger
         self._bucket = bucket
+        self._predicted = predicted
 
     def happen(self, entry: Entry) -> None:
         """Count what the customers stage tells."""
@@ -140,6 +151,8 @@ class Counting:
         model, rule = (probability(v) for v in serving.conversion.both(x))
         served = model if serving.conversion.trusted else rule
         row.expect(served, time)
+        if self._predicted is not None:
+            self._predicted(ClickPrediction(time, customer, product, kind, served, model, rule, x))
         if kind != "remove_from_cart" and not self._ledger.bought_since(customer, product, time):
             self.candidates.put(product, customer, served)
         if weight:

@@ -3,6 +3,27 @@
 from typing import NamedTuple
 
 
+class ClickPrediction(NamedTuple):
+    """What was said at a click of whether it leads to an order.
+
+    Attributes:
+        time: Of the click.
+        p: What is served.
+        model: What the model says.
+        rule: What the rule of thumb says.
+        x: The features, as the model sees them.
+    """
+
+    time: int
+    customer: str
+    product: str
+    kind: str
+    p: float
+    model: float
+    rule: float
+    x: list[float | None]
+
+
 class Forecast(NamedTuple):
     """What is said at a moment of a product's next horizon.
 

@@ -1,7 +1,7 @@
 """The products shard: what happens to each product, what waits for its label, and the scores."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from stream.events.decode import Refused, decode
 from stream.partitions import home
 from stream.products.counting import Counting
 from stream.products.forecasting import forecasts
-from stream.products.forecasts import Forecast
+from stream.products.forecasts import ClickPrediction, Forecast
 from stream.products.ledger import Label, Ledger, Watch, Window
 from stream.products.publishing import Scores
 from stream.products.row import ProductRow
@@ -37,6 +37,7 @@ class ProductsPlan:
         wait: How long a click waits for its order.
         window: How long after a click an order still counts as its.
         rows: Most rows kept in memory.
+        predicted: Is told each prediction of a conversion.
     """
 
     partitions: int
@@ -45,6 +46,7 @@ class ProductsPlan:
     wait: int
     window: int
     rows: int
+    predicted: Callable[[ClickPrediction], None] | None = None
 
 
 class ProductsShard:
@@ -68,7 +70,9 @@ class ProductsShard:
         self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
         self._ledger = Ledger(plan.wait, plan.window, plan.bucket, without_renewals(memory.waiting))
         since = orjson.loads(notes.get("since", b"0"))
-        self._counting = Counting(self._rows, self._ledger, plan.bucket, since, self.counts)
+        self._counting = Counting(
+            self._rows, self._ledger, plan.bucket, since, self.counts, predicted=plan.predicted
+        )
         self._stale = Renewals(memory.waiting)
         self._work: list[Entry | Window | Watch] = []
         self._heard: list[tuple[str, int]] = []

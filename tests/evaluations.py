@@ -1,0 +1,138 @@
+"""All logs of a folder through `stream evaluate`, and the table of docs/evaluation.md.
+
+python tests/evaluations.py ../shared/data
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Run(NamedTuple):
+    """One log and how it is evaluated."""
+
+    name: str
+    file: str
+    words: list[str]
+
+
+RUNS = [
+    Run(
+        "REES46, 2 h 50",
+        "rees46_2019-10-01_first_2h50.csv.gz",
+        ["--format", "rees46", "--clicks"],
+    ),
+    Run(
+        "RetailRocket, 24 h",
+        "retailrocket_5k_visitors.csv.gz",
+        ["--format", "retailrocket", "--clicks"],
+    ),
+    Run(
+        "Online Retail 2009-10",
+        "online_retail_2009_10.csv.gz",
+        [
+            *("--format", "online-retail", "--best-sellers", "500"),
+            *("--score-from", "2010-10-12T00:00:00Z", "--return-from", "2010-06-29T00:00:00Z"),
+            "--orders",
+        ],
+    ),
+    Run(
+        "Complete Journey",
+        "completejourney_top500_orders.csv.gz",
+        [
+            *("--format", "complete-journey", "--best-sellers", "500"),
+            *("--score-from", "2017-11-05T00:00:00Z", "--orders"),
+        ],
+    ),
+]
+"""Counted are the last eight weeks that an order log fills, and the last 40 % of the returns."""
+
+
+def main(folder: Path) -> int:
+    """Run what is there; print a row for each task."""
+    began = time.monotonic()
+    rows: list[str] = []
+    for run in RUNS:
+        file = folder / run.file
+        if not file.exists():
+            print(f"{file} is not here: left out", file=sys.stderr)  # noqa: T201
+            continue
+        print(run.name, file=sys.stderr)  # noqa: T201
+        words = ["stream", "evaluate", *run.words, str(file), "--json"]
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+        rows.extend(tasks(run.name, json.loads(done.stdout)))
+    print("| log | task | n | served | beside it |\n|---|---|---|---|---|")  # noqa: T201
+    print("\n".join(rows))  # noqa: T201
+    print(f"\n{time.monotonic() - began:.0f} s in all", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def tasks(log: str, said: dict[str, Any]) -> Iterator[str]:
+    """Rows of the table."""
+    conversion, potential = said["conversion"], said["potential"]
+    if conversion:
+        to_end = conversion["calibration_to_end"]
+        more = f" ({figure(to_end)} allowing for the log's end)" if to_end else ""
+        yield row(
+            log,
+            "conversion",
+            conversion,
+            f"{classifier(conversion)}, Σp/Σy {figure(conversion['calibration'])}{more}",
+            f"batch: {classifier(conversion['batch'])}; "
+            f"base rate: log-loss {figure(conversion['constant_log_loss'])}",
+        )
+    if potential and potential["positives"]:
+        yield row(
+            log,
+            f"potential, {potential['horizon']}",
+            potential,
+            f"{classifier(potential)}, F1 {figure(potential['f1'])}",
+            "; ".join(
+                f"{name}: {classifier(other)}, F1 {figure(other and other['f1'])}"
+                for name in ("batch", "momentum")
+                for other in [potential[name]]
+            ),
+        )
+    for horizon, demand in (said["demand"] or {}).items():
+        if demand["units"] > demand["products"]:
+            yield row(
+                log,
+                f"demand, {horizon}",
+                demand,
+                f"RMSSE {figure(demand['rmsse'])}, MAE {demand['mae']:.2f}, bias "
+                f"{demand['bias']:+.1%}, {demand['coverage']:.0%} in the band",
+                "; ".join(
+                    f"{name}: {figure(other['rmsse'])}, {other['mae']:.2f}"
+                    for name, other in demand["baselines"].items()
+                ),
+            )
+    if said["return"]:
+        back = said["return"]
+        yield row(log, "return, 28d", back, classifier(back), f"batch: {classifier(back['batch'])}")
+
+
+def row(log: str, task: str, said: dict[str, Any], served: str, beside: str) -> str:
+    """One row."""
+    return f"| {log} | {task} | {said['n']:,} | {served} | {beside} |"
+
+
+def classifier(said: dict[str, Any] | None) -> str:
+    """AUC and log-loss."""
+    if said is None:
+        return "none"
+    low, high = said.get("auc_ci") or (None, None)
+    interval = f" ({figure(low)}-{figure(high)})" if low is not None else ""
+    return f"AUC {figure(said['auc'])}{interval}, log-loss {figure(said['log_loss'])}"
+
+
+def figure(value: float | None) -> str:
+    """Three digits."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
