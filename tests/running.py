@@ -22,7 +22,7 @@ from stream.embedded import Servers
 from stream.kafka.clients import make_producer
 from stream.kafka.topics import SOURCES, create_topics, partition_counts
 from stream.partitions import home
-from stream.settings import Settings
+from stream.settings import Settings, Stage
 
 PARTITIONS = 4
 SESSION = 4_000
@@ -246,11 +246,11 @@ class Shop:
             totals.update({kind: document["evidence"][kind] for kind in KINDS})
         return +totals
 
-    def counts(self) -> Counter[str]:
-        """What the customers shards have counted."""
+    def counts(self, stage: Stage = "customers") -> Counter[str]:
+        """What the shards of a stage have counted."""
         counts = Counter[str]()
         for partition in range(PARTITIONS):
-            counts.update(orjson.loads(self._note("customers", partition, "counts") or b"{}"))
+            counts.update(orjson.loads(self._note(stage, partition, "counts") or b"{}"))
         return counts
 
     def reached(self, least: int) -> bool:

@@ -21,6 +21,8 @@ from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Servers, embedded_servers
 from stream.events.decode import Reason
 from stream.events.types import MAX_ITEMS, MAX_RECORD
+from stream.replay import Replay, counts
+from stream.settings import Settings
 from stream.units import HOUR, SECOND
 
 BEGIN = 1_760_000_000_000
@@ -301,6 +303,40 @@ async def test_it_does_not_matter_which_topic_is_written_first(
 
     with shop.worker():
         await see(shop, events, "late ")
+
+
+@pytest.mark.skipif(not LOG.exists(), reason=f"{LOG} is not here")
+async def test_what_is_learned_live_is_what_a_replay_learns(calm: Servers, tmp_path: Path) -> None:
+    """Though all orders are written before the clicks, each click gets the label of its time."""
+    # Time must pass for both, or the labels of the last clicks would still be waiting.
+    events = recorded() + passers_by("2019-10-01 05:00:00 UTC")
+    told = Replay(Settings(_env_file=None), SECRET)  # type: ignore[call-arg]
+    values = [(event.topic, event.value) for event in events if isinstance(event.value, dict)]
+    for topic, value in sorted(values, key=lambda one: str(one[1]["time"])):
+        told.feed(topic, value)
+    told.finish()
+    totals = +Counter(told.totals())
+    expected = counts(told.products)
+
+    shop = Shop(calm, tmp_path, "learned:")
+    await shop.open()
+    await shop.send(sorted(events, key=lambda event: event.topic != "orders"))
+    with shop.worker():
+        shop.happens(lambda: shop.totals() == totals)
+        await shop.settle()
+        assert shop.totals() == totals
+    found = shop.counts("products")
+    labels = ("positives", "negatives")
+    assert [found[kind] for kind in labels] == [expected[kind] for kind in labels]
+
+
+def passers_by(time: str) -> list[Sent]:
+    """Let enough customers look at something that every partition takes their time for true."""
+    events = []
+    for number in range(100):
+        event = {"event_id": f"passer {number}", "type": "view_item", "time": time}
+        events.append(Sent("clicks", event | {"user_id": f"passer-{number}", "product_id": "door"}))
+    return events
 
 
 @pytest.mark.skipif(not LOG.exists(), reason=f"{LOG} is not here")
