@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log, sqrt
+from operator import mul
 from typing import Any, NamedTuple, Self
 
 from stream.models.bands import Bands
@@ -59,7 +60,8 @@ class Outlook(NamedTuple):
 
 def growth(now: float, before: float, most: float = MOST_GROWTH) -> float:
     """Logarithm of a rise of a pace, bounded, and near 0 where hardly anything is sold."""
-    return max(-most, min(most, log((now + _SMALL) / (before + _SMALL))))
+    rise = log((now + _SMALL) / (before + _SMALL))
+    return rise if -most <= rise <= most else -most if rise < 0.0 else most
 
 
 def candidates(
@@ -77,7 +79,8 @@ def candidates(
     Returns:
         One value for each of `CANDIDATES`, in units.
     """
-    _, fast, middle, slow, _ = (pace * usual_days for pace in paces.units)
+    _, fast, middle, slow, _ = paces.units
+    fast, middle, slow = fast * usual_days, middle * usual_days, slow * usual_days
     fresh, lately, before, long_before = paces.lines
     return (
         fast,
@@ -110,7 +113,7 @@ class Stacked:
     ) -> Outlook:
         """Forecast; see `candidates`."""
         x = candidates(paces, usual_days, length, price_move, promotion)
-        expected = max(0.0, sum(w * v for w, v in zip(self.weights, x, strict=True)))
+        expected = max(0.0, sum(map(mul, self.weights, x)))
         slow = x[2]
         return Outlook(
             x,
