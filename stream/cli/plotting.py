@@ -171,5 +171,5 @@ class _Album:
             ]
             axes.bar(np.arange(len(demand)) + place * width, heights, width, label=name)
         axes.set_xticks(np.arange(len(demand)) + 0.4 - width / 2, list(demand))
-        axes.legend()
+        figure.legend(loc="outside right upper")
         self._end(figure, "error_by_horizon")
