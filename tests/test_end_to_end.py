@@ -306,7 +306,7 @@ async def test_it_does_not_matter_which_topic_is_written_first(
 
 
 @pytest.mark.skipif(not LOG.exists(), reason=f"{LOG} is not here")
-async def test_what_is_learned_live_is_what_a_replay_learns(calm: Servers, tmp_path: Path) -> None:
+async def test_what_is_learned_live_is_what_a_replay_learns(shop: Shop) -> None:
     """Though all orders are written before the clicks, each click gets the label of its time."""
     # Time must pass for both, or the labels of the last clicks would still be waiting.
     events = recorded() + passers_by("2019-10-01 05:00:00 UTC")
@@ -318,8 +318,6 @@ async def test_what_is_learned_live_is_what_a_replay_learns(calm: Servers, tmp_p
     totals = +Counter(told.totals())
     expected = counts(told.products)
 
-    shop = Shop(calm, tmp_path, "learned:")
-    await shop.open()
     await shop.send(sorted(events, key=lambda event: event.topic != "orders"))
     with shop.worker():
         shop.happens(lambda: shop.totals() == totals)
