@@ -7,8 +7,12 @@ import orjson
 from stream.fading import fold
 from stream.units import Millis
 
-CAPACITY = 80_000
-"""Clicks of one partition that should wait for their label at the same time."""
+CAPACITY = 5_000
+"""Clicks of one partition that should wait for their label at the same time.
+
+What is learned from each costs more than all the counting of it, and the models remember 50,000
+labels: a busy shop fills that within days.
+"""
 SLOTS = 64
 """Parts of the window by which those that wait are counted."""
 PACES = 24
