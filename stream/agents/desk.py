@@ -16,11 +16,11 @@ LIMIT = 500
 """Entries that are folded before other work gets its turn."""
 MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""
-ENOUGH_UNSAVED = 15_000
+ENOUGH_UNSAVED = 30_000
 """Records that are worth a checkpoint at once."""
-MOST_UNSAVED = 30_000
+MOST_UNSAVED = 60_000
 """Records that may wait for one before reading pauses."""
-PAUSE_BEHIND = 3.0
+PAUSE_BEHIND = 5.0
 """Least time between two checkpoints of a shard whose worker is behind, s: fewer and larger."""
 GLANCE = 0.1
 """Seconds between two looks whether it still is."""

@@ -24,6 +24,8 @@ Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
 
 COMMITTING = 2.0
 """Seconds for a commit. With Kafka down aiokafka would try for ever, and not end before."""
+GLANCE = 0.1
+"""Seconds after which it is asked anew what there is, and of which partitions."""
 FETCH_MS = 50
 """How long Kafka may wait for news before it answers a fetch, ms."""
 
@@ -101,7 +103,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
         timeout: float,  # noqa: ASYNC109 (Faust calls it so)
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch, and hand on what each partition has."""
-        records, _ = await self._wait_next_records(timeout)
+        # Partitions that are read again meanwhile would have to wait until the time is over.
+        records, _ = await self._wait_next_records(min(timeout, GLANCE))
         generation = self.app.consumer_generation_id
         for partition, run in (records or {}).items():
             if (
