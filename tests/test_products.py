@@ -1,6 +1,7 @@
 """The products stage: counts that do not depend on the order of reading, and what follows."""
 
 from collections import Counter, defaultdict
+from itertools import pairwise
 from math import isclose
 from typing import Any
 
@@ -410,17 +411,50 @@ def test_how_time_leaps_changes_no_forecast(
     assert found[0] == found[1] == found[2]
 
 
-def test_a_forecast_is_not_made_because_it_will_come_true() -> None:
-    """A product that sells after a month of silence was not looked at in that month."""
+def windows(stage: Stage) -> list[tuple[int, float]]:
+    """When forecasts were made that are told since the last call, and what was sold."""
+    return sorted((e[-1][0], e[3]) for e in stage.examples() if e[0] == "window")
+
+
+def test_a_dormant_product_is_looked_at_once_a_week() -> None:
+    """Whether it sells again or not; and no more when it has been quiet for half a year."""
+    asleep, awake = Stage(), Stage()
+    for stage in (asleep, awake):
+        stage.hear(entry("purchase", BEGIN, quantity=1, lines=1), mark=BEGIN)
+        for day in range(1, 31):
+            stage.hear(mark=BEGIN + day * DAY)
+    awake.hear(entry("purchase", BEGIN + 30 * DAY, quantity=5, lines=1), mark=BEGIN + 30 * DAY)
+    for stage in (asleep, awake):
+        for day in range(31, 300):
+            stage.hear(mark=BEGIN + day * DAY)
+    made = windows(asleep)
+    dormant = [time for time, _ in made if time > BEGIN + 8 * DAY]
+    assert {later - time for time, later in pairwise(dormant)} == {7 * DAY}
+    assert BEGIN + 174 * DAY < dormant[-1] <= BEGIN + 182 * DAY
+    assert {sold for time, sold in made if time > BEGIN} == {0.0}
+    woken = windows(awake)
+    before = [time for time, _ in woken if BEGIN + 8 * DAY < time <= BEGIN + 30 * DAY]
+    assert before == [time for time in dormant if time <= BEGIN + 30 * DAY]
+    assert [sold for time, sold in woken if time in before] == [0.0] * (len(before) - 1) + [5.0]
+
+
+def test_no_more_dormant_products_are_followed_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And one that is not is not looked at because it sells again."""
+    monkeypatch.setattr("stream.products.ledger.MOST_DORMANT", 1)
     stage = Stage()
-    stage.hear(entry("purchase", BEGIN, quantity=1, lines=1), mark=BEGIN)
+    for name in ("p", "q"):
+        stage.hear(entry("purchase", BEGIN, name, quantity=1, lines=1), mark=BEGIN)
     for day in range(1, 31):
         stage.hear(mark=BEGIN + day * DAY)
-    stage.hear(entry("purchase", BEGIN + 30 * DAY, quantity=5, lines=1), mark=BEGIN + 30 * DAY)
+    for name in ("p", "q"):
+        late = BEGIN + 30 * DAY
+        stage.hear(entry("purchase", late, name, quantity=5, lines=1), mark=late)
     stage.hear(mark=BEGIN + 60 * DAY)
-    windows = [e[-1][0] for e in stage.examples() if e[0] == "window"]
-    assert not [t for t in windows if BEGIN + 9 * DAY < t < BEGIN + 30 * DAY]
-    assert [t for t in windows if t > BEGIN + 30 * DAY]
+    told = [e for e in stage.examples() if e[0] == "window"]
+    dormant = [e for e in told if BEGIN + 9 * DAY < e[-1][0] < BEGIN + 30 * DAY]
+    assert len({e[1] for e in dormant}) == 1
 
 
 def steady(stage: Stage, days: int, **more: Any) -> None:

@@ -23,8 +23,10 @@ from stream.wire import Entry
 
 ACTIVE = 8 * DAY
 """A product is looked at at each bucket's close until it has been quiet for so long."""
-KEPT_BUCKETS = 15 * DAY
 WEEK = 7 * DAY
+REMEMBERED = 26 * WEEK
+"""After that it is dormant: looked at once a week, and no more when it has been quiet so long."""
+KEPT_BUCKETS = 15 * DAY
 STRIDES = {HOUR: 6 * HOUR, DAY: DAY, WEEK: DAY}
 """How far apart the forecasts of one product lie that are learned from, by horizon."""
 QUIET_STRIDES = {HOUR: 36 * HOUR, DAY: 6 * DAY, WEEK: 0}
@@ -109,7 +111,7 @@ class Counting:
         if not row.closed:
             row.closed = bucket
         elif bucket > row.closed:
-            self._forecast(product, row, bucket)
+            self._forecast(product, row, bucket, self._ledger.followed(product))
         self._ledger.watch(product, (row.closed + 1) * self._bucket)
         row.hear(category, price)
         self.counts["events"] += 1
@@ -165,36 +167,71 @@ class Counting:
         """Look at a product whose bucket has closed; keep looking while it is alive."""
         product, bucket = watch.product, self._bucket
         row = self._rows.change(product)
-        self._forecast(product, row, watermark // bucket)
+        look = watch.due if watch.dormant else self._ledger.followed(product)
+        self._forecast(product, row, watermark // bucket, look)
         # Not by the watermark: where it has leapt, forecasts of before are still to be told.
         row.prune((watch.due - KEPT_BUCKETS) // bucket)
         if row.at > watermark - ACTIVE:
             self._ledger.watch(product, (row.closed + 1) * bucket)
+        elif row.at > watermark - REMEMBERED:
+            self._ledger.follow(product, self._next_look(product, row.closed) * bucket)
 
-    def _forecast(self, product: str, row: ProductRow, until: int) -> None:
+    def _next_look(self, product: str, boundary: int) -> int:
+        """Say when to look at a dormant product: all of them at once would be a burden."""
+        week = WEEK // self._bucket
+        return boundary + week - (boundary + crc32(product.encode())) % week
+
+    def _forecast(self, product: str, row: ProductRow, until: int, look: int) -> None:
         """Let forecasts made at bucket boundaries wait for their horizon.
 
-        None for when the product was quiet: made because it sells again, they would all come true.
+        Args:
+            product: Its id.
+            row: What is known of it.
+            until: The last boundary.
+            look: When it is to be looked at if it is dormant, ms; 0 if it is not followed.
         """
         bucket = self._bucket
-        offset = crc32(product.encode())
+        active = (row.at + ACTIVE) // bucket
+        for boundary in range(row.closed + 1, min(until, active) + 1):
+            self._close(row, boundary)
+            if due := self._due(product, row, boundary):
+                self._note(product, row, boundary, due, weekly=self._begins_week(boundary))
+        if row.closed <= active and self._ledger.has_room:
+            look = self._next_look(product, active) * bucket
+        # Not looked at because it sells again: forecasts made for that would all come true.
+        last = min(until, (row.at + REMEMBERED) // bucket)
+        while look and look // bucket <= last:
+            if look // bucket > row.closed:
+                self._close(row, look // bucket)
+                self._note(product, row, look // bucket, [WEEK], weekly=True)
+            look += WEEK
+        if until > row.closed:
+            self._close(row, until)
+
+    def _close(self, row: ProductRow, boundary: int) -> None:
+        """What has come before a boundary is known."""
+        if row.stock == 0.0:
+            row.sell_out(row.closed, boundary, self._bucket, self.serving.rhythm)
+        row.closed = boundary
+
+    def _due(self, product: str, row: ProductRow, boundary: int) -> list[int]:
+        """Horizons that are forecast at a boundary, to be learned from."""
+        bucket = self._bucket
         quiet = row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS
-        strides = {
-            horizon: max(1, stride // bucket)
+        offset = crc32(product.encode())
+        due = [
+            horizon
             for horizon, stride in (QUIET_STRIDES if quiet else STRIDES).items()
-            if horizon >= bucket and stride
-        }
-        week, first = WEEK // bucket, self.since // DAY * DAY // bucket
-        for boundary in range(row.closed + 1, min(until, (row.at + ACTIVE) // bucket) + 1):
-            if row.stock == 0.0:
-                row.sell_out(boundary - 1, bucket, self.serving.rhythm)
-            weekly = (boundary - first) % week == 0
-            due = [h for h, stride in strides.items() if (boundary + offset) % stride == 0]
-            if weekly and WEEK not in due:
-                due.append(WEEK)
-            if due:
-                self._note(product, row, boundary, due, weekly=weekly)
-        row.closed = max(row.closed, until)
+            if horizon >= bucket and stride and (boundary + offset) % max(1, stride // bucket) == 0
+        ]
+        if self._begins_week(boundary) and WEEK not in due:
+            due.append(WEEK)
+        return due
+
+    def _begins_week(self, boundary: int) -> bool:
+        """Whether a week of the log begins there."""
+        first = self.since // DAY * DAY // self._bucket
+        return (boundary - first) % (WEEK // self._bucket) == 0
 
     def _note(
         self, product: str, row: ProductRow, boundary: int, horizons: list[int], *, weekly: bool

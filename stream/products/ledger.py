@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 import orjson
 
+MOST_DORMANT = 2_000
+"""Products that may be looked at once a week, at the same time."""
+
 Pair = tuple[str, str]
 
 
@@ -67,10 +70,11 @@ class Window:
 
 @dataclass(slots=True)
 class Watch:
-    """A product whose demand is looked at when the present bucket closes."""
+    """A product whose demand is looked at: when the present bucket closes, or once a week."""
 
     product: str
     due: int = 0
+    dormant: bool = False
 
 
 Entry = Click | Sale | Window | Watch
@@ -107,9 +111,10 @@ class Ledger:
         self._clicks: dict[Pair, list[str]] = {}
         self._sales: dict[Pair, list[str]] = {}
         self._changed: dict[str, None] = {}
+        self._dormant = 0
         self._last = 0
         for id_, raw in stored.items():
-            if not id_.startswith("w"):
+            if id_[0] not in "wd":
                 self._last = max(self._last, int(id_[1:]))
             self._index(id_, _decode(id_, raw))
 
@@ -119,6 +124,7 @@ class Ledger:
     def _index(self, id_: str, entry: Entry) -> None:
         self._entries[id_] = entry
         heapq.heappush(self._due, (entry.due, id_))
+        self._dormant += id_[0] == "d"
         if isinstance(entry, Click):
             self._clicks.setdefault((entry.customer, entry.product), []).append(id_)
         elif isinstance(entry, Sale):
@@ -133,6 +139,7 @@ class Ledger:
     def _remove(self, id_: str) -> None:
         entry = self._entries.pop(id_)
         self._changed[id_] = None
+        self._dormant -= id_[0] == "d"
         if isinstance(entry, Click | Sale):
             index = self._clicks if isinstance(entry, Click) else self._sales
             pair = (entry.customer, entry.product)
@@ -185,6 +192,23 @@ class Ledger:
         if id_ not in self._entries:
             self._changed[id_] = None
             self._index(id_, Watch(product, due))
+
+    def follow(self, product: str, due: int) -> None:
+        """Look again at a dormant product when event time reaches `due`, if there is room."""
+        id_ = "d" + product
+        if id_ not in self._entries and self.has_room:
+            self._changed[id_] = None
+            self._index(id_, Watch(product, due, dormant=True))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another dormant product can be followed."""
+        return self._dormant < MOST_DORMANT
+
+    def followed(self, product: str) -> int:
+        """When a dormant product is to be looked at; 0 if it is not."""
+        entry = self._entries.get("d" + product)
+        return 0 if entry is None else entry.due
 
     def pop(self, watermark: int, limit: int) -> Iterator[Label | Window | Watch]:
         """Hand out what time has told, oldest first: labels, and what needs its product's row."""
@@ -274,4 +298,4 @@ def _decode(id_: str, raw: bytes) -> Entry:
             product, bucket, horizon, tail = values
             return Window(product, bucket, horizon, orjson.dumps(tail), due)
         case _:
-            return Watch(values[0], due)
+            return Watch(values[0], due, dormant=id_[0] == "d")

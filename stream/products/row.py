@@ -149,18 +149,21 @@ class ProductRow:
                 self.levels = Levels()
             self.levels.sell(units, bucket=bucket, length=length, lines=lines)
 
-    def sell_out(self, bucket: int, length: int, rhythm: Rhythm) -> None:
-        """Take note that there was nothing left to sell at a bucket's close."""
+    def sell_out(self, start: int, end: int, length: int, rhythm: Rhythm) -> None:
+        """Take note that there was nothing left to sell in buckets from `start` up to `end`.
+
+        Of a single bucket the level learns what it would have sold.
+        """
         out = self.out
-        if out and out[-1][1] >= bucket:
-            out[-1][1] = max(out[-1][1], bucket + 1)
+        if out and out[-1][1] >= start:
+            out[-1][1] = max(out[-1][1], end)
         else:
-            out.append([bucket, bucket + 1])
-        if self.levels is not None:
-            pace = self.levels.paces(bucket, length, rhythm).units[2]
-            lacking = pace * rhythm.usual_days(bucket * length, length)
-            lacking -= max(0.0, self.buckets.get(bucket, 0.0))
-            self.levels.sold_out(lacking, bucket=bucket, length=length)
+            out.append([start, end])
+        if self.levels is not None and end == start + 1:
+            pace = self.levels.paces(start, length, rhythm).units[2]
+            lacking = pace * rhythm.usual_days(start * length, length)
+            lacking -= max(0.0, self.buckets.get(start, 0.0))
+            self.levels.sold_out(lacking, bucket=start, length=length)
 
     def sold_out(self, start: int, end: int) -> bool:
         """Whether there was nothing left at the close of a bucket from `start` up to `end`."""
