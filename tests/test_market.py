@@ -1,22 +1,26 @@
 """What the shop announces: read, refused, kept, learned from, and known to whoever starts later."""
 
+from random import Random
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from making import BEGIN, Event, cut, folded, recorded
 
 from stream import keys
-from stream.learner.market import MOST_SIGNALS, Market
+from stream.learner.market import Market
 from stream.learner.shard import LearnerPlan, LearnerShard
 from stream.models import snapshots
 from stream.models.promotions import Promotion, Promotions
+from stream.models.signals import MOST_SIGNALS, Signals
 from stream.products.forecasts import Forecast
 from stream.products.serving import Serving
 from stream.replay import Replay
 from stream.settings import Settings
 from stream.shards import Batch, Changes, Memory, Put
-from stream.units import DAY, HOUR
+from stream.units import DAY, HOUR, Millis
 
 PLAN = LearnerPlan(HOUR, 1_000)
 WEEK = 7 * DAY
@@ -92,7 +96,8 @@ def test_cuts_change_nothing(lengths: list[int]) -> None:
         offset += len(run)
     changes = shard.changes()
     assert changes is not None
-    assert changes.notes["market"] == heard(*said)[1].notes["market"]
+    for note in ("market", "signals"):
+        assert changes.notes[note] == heard(*said)[1].notes[note]
 
 
 def test_what_cannot_be_read_goes_to_dead_letters() -> None:
@@ -111,6 +116,7 @@ def test_the_calendar_is_published_only_when_it_changes() -> None:
     """It may be large."""
     shard, _ = heard(promotion())
     folded(shard, Batch("examples", 0, recorded([b'["products.0","b",1,[]]']), 1))
+    folded(shard, Batch("market", 0, recorded([signal(BEGIN, 3.0)], 1), 2))
     changes = shard.changes()
     assert changes is not None
     assert keys.MARKET not in published(changes)
@@ -132,11 +138,23 @@ def test_signals_are_bounded() -> None:
     for n in range(MOST_SIGNALS + 5):
         market.hear(signal(BEGIN + n, 1.0, f"s{n}"))
     market.hear(signal(BEGIN, 9.0, f"s{MOST_SIGNALS}"))
-    market.prune(BEGIN)
-    assert len(market.signals) == MOST_SIGNALS
-    assert ("s4", None) not in market.signals
-    assert market.signals[f"s{MOST_SIGNALS}", None].value == 1.0
-    assert Market.restored(orjson.loads(orjson.dumps(market.state()))).state() == market.state()
+    values = {kept.name: kept.value for kept in market.signals}
+    assert len(values) == MOST_SIGNALS
+    assert "s4" not in values
+    assert values[f"s{MOST_SIGNALS}"] == 1.0
+    state = orjson.loads(orjson.dumps(market.signals.state()))
+    assert Signals.restored(state).state() == market.signals.state()
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**12), st.floats(allow_nan=False)), max_size=30))
+def test_a_wild_signal_makes_no_wild_deviation(said: list[tuple[int, float]]) -> None:
+    """However large it is, or however often it is the same."""
+    signals = Signals()
+    for time, value in said:
+        signals.hear("index", "mugs", time, max(-1e300, min(1e300, value)))
+    unusual = signals.deviations().of("mugs", 10**12)
+    assert -4.0 <= unusual.category <= 4.0
+    assert unusual.shop == 0.0
 
 
 # forecasting
@@ -187,6 +205,35 @@ def test_an_announced_promotion_lifts_the_forecast_of_its_product() -> None:
     assert announced["p0"].chance is not None
     for n in range(1, 5):
         assert announced[f"p{n}"].mean == without[f"p{n}"].mean
+
+
+def shop_of_signals(days: int, last: float) -> Replay:
+    """A shop in which mugs sell twice as much on the day after a loud one; the last is as told."""
+    settings = Settings(_env_file=None, partitions=1, bucket=DAY)  # type: ignore[call-arg]
+    done, random = Replay(settings, SECRET), Random(5)
+    loud = False
+    for day in range(days):
+        for n in range(30):
+            for order in sold(day, f"p{n}", 8 if loud else 4):
+                order["items"][0]["category"] = "mugs"
+                done.feed("orders", order)
+        loud = random.random() < 0.3
+        value = last if day == days - 1 else 10.0 + 5.0 * loud
+        done.feed("market", signal(BEGIN + (day + 1) * DAY - 1, value, "buzz", category="mugs"))
+        done.run()
+    done.tick(Millis(BEGIN + days * DAY))
+    done.run()
+    return done
+
+
+def test_a_signal_of_its_category_moves_a_forecast() -> None:
+    """By what such signals have led to before."""
+    days = 120
+    calm, loud = (
+        next(f.mean for f in done.products[0].forecasts(BEGIN + days * DAY) if f.horizon == DAY)
+        for done in (shop_of_signals(days, value) for value in (10.0, 15.0))
+    )
+    assert loud > 1.08 * calm
 
 
 def test_a_replay_knows_nothing_of_what_is_announced_later() -> None:

@@ -14,7 +14,9 @@ from stream.events.decode import Refused, decode
 from stream.learner.market import Market
 from stream.learner.models import Models
 from stream.models import snapshots
+from stream.models.promotions import Promotions
 from stream.models.rhythm import RhythmCounts
+from stream.models.signals import Signals
 from stream.products.forecasting import Noted, forecasts
 from stream.products.forecasts import Forecast
 from stream.products.row import ORDERS, UNITS, WIDTH, ProductRow
@@ -82,9 +84,12 @@ class LearnerShard:
         self._market_version: int = 0
         if "market" in notes:
             self._market_version, state = snapshots.decode(notes["market"], "market")
-            self._market = Market.restored(state)
+            self._market.promotions = Promotions.restored(state["promotions"])
+        if "signals" in notes:
+            told = snapshots.decode(notes["signals"], "signals")[1]
+            self._market.signals = Signals.restored(told["signals"])
         self._said: list[dict[str, Any]] = []
-        self._announced = False
+        self._announced = self._signalled = False
         self._letters: list[Letter] = []
         self.models = Models()
         self.models.restore(notes)
@@ -162,7 +167,8 @@ class LearnerShard:
         for said in self._said:
             self._market.hear(said)
             self.counts["market"] += 1
-            self._announced = True
+            self._announced |= said["type"] == "promotion"
+            self._signalled |= said["type"] == "signal"
         if self._work or self._said:
             self._learned = self._unreported = True
         self._said.clear()
@@ -213,6 +219,7 @@ class LearnerShard:
             demand={h: m.forecaster() for h, m in models.demand.items()},
             category_prices={c: round(mean, 4) for c, (_, mean) in self._prices.items()},
             rhythm=self._rhythm.rhythm(),
+            signals=self._market.signals.deviations(),
             market=self._market_version,
             promotions=self._market.promotions,
         )
@@ -250,6 +257,10 @@ class LearnerShard:
             self._version += 1
             if self._announced:
                 published.append(self._announce(notes))
+            if self._signalled:
+                self._signalled = False
+                signals = {"signals": self._market.signals.state()}
+                notes["signals"] = snapshots.encode("signals", self._version, signals)
         if self._learned and stored:
             serving = self.serving()
             published.append(
@@ -278,7 +289,8 @@ class LearnerShard:
         self._announced = False
         self._market.prune(self._clock.watermark)
         self._market_version = self._version
-        raw = snapshots.encode("market", self._version, self._market.state())
+        promotions = {"promotions": self._market.promotions.state()}
+        raw = snapshots.encode("market", self._version, promotions)
         notes["market"] = raw
         return Put(keys.MARKET, raw)
 

@@ -8,6 +8,7 @@ from stream.models.bands import Bands
 from stream.models.least_squares import FadingLeastSquares
 from stream.models.levels import Paces
 from stream.models.linear import CLIP, FLAT, LIMIT, Features, Linear, log_odds, probability
+from stream.models.signals import NOTHING_UNUSUAL, Unusual
 from stream.models.snapshots import readable
 from stream.models.stacking import Outlook, growth
 
@@ -23,6 +24,8 @@ RISING = (
     "price_move",
     "promotion",
     "age",
+    "category_signal",
+    "shop_signal",
 )
 FIRST_WEIGHTS = (1.0, *(0.0 for _ in RISING[1:]))
 """The chance that the bands of demand give is believed until labels have come."""
@@ -54,6 +57,7 @@ def rising_features(
     least: float,
     price_move: float,
     promotion: float,
+    unusual: Unusual = NOTHING_UNUSUAL,
 ) -> list[float]:
     """Number what tells whether a product is about to sell more.
 
@@ -66,6 +70,7 @@ def rising_features(
         least: Units from which on demand has risen.
         price_move: Logarithm of the price against what it usually is; 0 if unknown.
         promotion: Share by which promotions are to lift sales.
+        unusual: What the signals say.
 
     Returns:
         One value for each of `RISING`.
@@ -84,6 +89,7 @@ def rising_features(
         max(-1.0, min(1.0, price_move)),
         max(-1.0, min(3.0, promotion)),
         log1p(paces.age),
+        *unusual,
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from stream.models.bands import Bands
 from stream.models.least_squares import FadingLeastSquares
 from stream.models.levels import LEAST_CHANGE, Paces, observed
+from stream.models.signals import FURTHEST, NOTHING_UNUSUAL, Unusual
 from stream.models.snapshots import readable
 from stream.units import DAY
 
@@ -21,10 +22,12 @@ CANDIDATES = (
     "lines_growth",
     "price_move",
     "promotion",
+    "category_signal",
+    "shop_signal",
 )
 """What is weighed: three rates of smoothing, a constant, and corrections of the middle rate:
-by the number of order lines of late against before, by the price, by promotions."""
-FIRST_WEIGHTS = (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+by the number of order lines of late against before, by the price, by promotions, by signals."""
+FIRST_WEIGHTS = (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 STRENGTH = 100.0
 """Of the belief in them, in squared scales."""
 HALF_LIFE = 120.0
@@ -65,7 +68,13 @@ def growth(now: float, before: float, most: float = MOST_GROWTH) -> float:
 
 
 def candidates(
-    paces: Paces, usual_days: float, length: int, price_move: float, promotion: float
+    paces: Paces,
+    usual_days: float,
+    length: int,
+    price_move: float,
+    promotion: float,
+    *,
+    unusual: Unusual = NOTHING_UNUSUAL,
 ) -> tuple[float, ...]:
     """Make the simple forecasts.
 
@@ -75,6 +84,7 @@ def candidates(
         length: Of the horizon, ms.
         price_move: Logarithm of the price against what it usually is; 0 if unknown.
         promotion: Share by which promotions are to lift sales.
+        unusual: What the signals say.
 
     Returns:
         One value for each of `CANDIDATES`, in units.
@@ -91,6 +101,8 @@ def candidates(
         middle * growth(lately, long_before),
         middle * max(-MOST_MOVED, min(MOST_MOVED, price_move)),
         middle * max(LEAST_CHANGE, min(MOST_PROMOTED, promotion)),
+        middle * unusual.category / FURTHEST,
+        middle * unusual.shop / FURTHEST,
     )
 
 
@@ -109,10 +121,17 @@ class Stacked:
     bands: Bands = field(default_factory=Bands)
 
     def outlook(
-        self, paces: Paces, usual_days: float, length: int, price_move: float, promotion: float
+        self,
+        paces: Paces,
+        usual_days: float,
+        length: int,
+        price_move: float,
+        promotion: float,
+        *,
+        unusual: Unusual = NOTHING_UNUSUAL,
     ) -> Outlook:
         """Forecast; see `candidates`."""
-        x = candidates(paces, usual_days, length, price_move, promotion)
+        x = candidates(paces, usual_days, length, price_move, promotion, unusual=unusual)
         expected = max(0.0, sum(map(mul, self.weights, x)))
         slow = x[2]
         return Outlook(

@@ -35,6 +35,12 @@ def _lift(x: float) -> str:
     return f"promotions of the next 7 days are to lift sales by {100 * x:.0f} %"
 
 
+def _unusual(deviations: float) -> str:
+    if not deviations:
+        return "as usual"
+    return f"{abs(deviations):.1f} deviations {'above' if deviations > 0 else 'below'} the usual"
+
+
 FEATURES = (
     Feature(
         "chance",
@@ -55,6 +61,8 @@ FEATURES = (
     Feature("price_move", lambda x: f"the price is {_times(x)} times what it usually is"),
     Feature("promotion", _lift),
     Feature("age", lambda x: f"first sold {exp(x) - 1:.0f} days ago"),
+    Feature("category_signal", lambda x: f"signals for its category are {_unusual(x)}"),
+    Feature("shop_signal", lambda x: f"signals for the whole shop are {_unusual(x)}"),
     Feature("views_day", lambda x: f"views in the last day are {_times(x)} times the week's pace"),
     Feature("carts_day", lambda x: f"carts in the last day are {_times(x)} times the week's pace"),
     Feature(

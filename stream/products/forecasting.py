@@ -84,7 +84,7 @@ def _rounded(values: list[float]) -> list[float]:
 class Prospect:
     """What a row promises at a moment."""
 
-    __slots__ = ("_levels", "_move", "_paces", "_row", "_serving", "_sold", "_time")
+    __slots__ = ("_levels", "_move", "_paces", "_row", "_serving", "_sold", "_time", "_unusual")
 
     def __init__(
         self, row: ProductRow, serving: Serving, time: int, boundary: int, bucket: int
@@ -104,6 +104,7 @@ class Prospect:
         self._levels = _NOTHING_SOLD if row.levels is None else row.levels
         self._paces = self._levels.paces(boundary, bucket, serving.rhythm)
         self._sold = row.units(boundary, bucket)
+        self._unusual = serving.signals.of(row.category, time)
         self._move = log(row.price) - log(row.usual) if row.price and row.usual else 0.0
 
     def change(self, product: str, horizon: int) -> float:
@@ -120,7 +121,7 @@ class Prospect:
         """Say what the stack expects."""
         days = self._serving.rhythm.usual_days(self._time, horizon)
         stack = self._serving.demand[horizon].stack
-        return stack.outlook(self._paces, days, horizon, self._move, lift)
+        return stack.outlook(self._paces, days, horizon, self._move, lift, unusual=self._unusual)
 
     def level(self, horizon: int) -> float:
         """Units by the level, without promotion."""
@@ -148,6 +149,7 @@ class Prospect:
                 least=threshold(last, UPLIFT, MINIMUM),
                 price_move=self._move,
                 promotion=lift,
+                unusual=self._unusual,
             ),
             *interest(self._row, self._time),
         ]

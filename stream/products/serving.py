@@ -9,6 +9,7 @@ from stream.models.bands import Bands
 from stream.models.linear import Features, Linear, log_odds
 from stream.models.promotions import Promotions
 from stream.models.rhythm import Rhythm
+from stream.models.signals import Deviations
 from stream.models.stacking import Outlook, Stacked
 from stream.products.features import CLICK_NAMES, NAMES
 from stream.units import DAY, HOUR, Millis
@@ -126,6 +127,7 @@ class Serving:
         returning: Of a customer, to the shop.
         category_prices: Mean logarithm of the prices in a category.
         rhythm: When the shop sells.
+        signals: What is unusual outside.
         market: Version of the promotions, which are stored apart: they are many, and change
             seldom.
         promotions: What the shop has announced.
@@ -146,6 +148,7 @@ class Serving:
     )
     category_prices: Mapping[str, float] = field(default_factory=dict)
     rhythm: Rhythm = field(default_factory=Rhythm)
+    signals: Deviations = field(default_factory=Deviations)
     market: int = 0
     promotions: Promotions = field(default_factory=Promotions)
 
@@ -169,6 +172,7 @@ class Serving:
             "demand": {str(h): _forecaster_state(f) for h, f in self.demand.items()},
             "category_prices": dict(self.category_prices),
             "rhythm": self.rhythm.state(),
+            "signals": self.signals.told,
             "market": self.market,
         }
 
@@ -185,6 +189,7 @@ class Serving:
             demand={int(h): _forecaster(f) for h, f in state["demand"].items()},
             category_prices=state["category_prices"],
             rhythm=Rhythm.restored(state["rhythm"]),
+            signals=Deviations(state["signals"]),
             market=state["market"],
             promotions=Promotions() if promotions is None else promotions,
         )
