@@ -29,7 +29,7 @@ RISING = (
 )
 FIRST_WEIGHTS = (1.0, *(0.0 for _ in RISING[1:]))
 """The chance that the bands of demand give is believed until labels have come."""
-STRENGTH = 5.0
+STRENGTH = 2.0
 HALF_LIFE = 60.0
 """Days after which an example counts half."""
 SPREAD_PRIOR = 10.0
