@@ -546,7 +546,8 @@ def test_every_feature_has_its_sentence() -> None:
     """In the order in which they are numbered, with a number in it wherever there is one."""
     assert NAMES_OF_FEATURES[: len(RISING)] == RISING
     row = ProductRow()
-    assert len(NAMES_OF_FEATURES) == len(RISING) + len(interest(row, BEGIN))
+    assert len(NAMES_OF_FEATURES) == len(RISING) + len(interest(row, BEGIN)) + 1
+    assert NAMES_OF_FEATURES[-1] == "cover"
     for feature in FEATURES:
         for value in (-1.5, 0.0, 0.7):
             assert feature.text(value)

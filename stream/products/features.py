@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stream.customers.known import Known
 from stream.models.linear import probability
-from stream.products.row import ProductRow
+from stream.products.row import VIEWS, ProductRow
 from stream.units import DAY, HOUR, MINUTE
 
 
@@ -70,8 +70,10 @@ FEATURES = (
     ),
     Feature("views_level", lambda x: f"about {exp(x) - 1:.0f} views a day this week"),
     Feature("cart_rate", lambda x: f"{100 * exp(x):.1f} carts per 100 views this week"),
+    Feature("order_rate", lambda x: f"{100 * exp(x):.1f} orders per 100 views this week"),
+    Feature("cover", lambda x: f"the stock is {_times(x)} times what the next 7 days are to sell"),
 )
-"""Of the potential: those of `rising_features`, then those of `interest`."""
+"""Of the potential: those of `rising_features`, then those of `interest`, then the stock."""
 NAMES = tuple(feature.name for feature in FEATURES)
 TEXTS = {feature.name: feature.text for feature in FEATURES}
 
@@ -140,13 +142,14 @@ def _price_features(
     return in_category, log(row.price) - log(row.usual) if row.usual else None
 
 
-def interest(row: ProductRow, time: int) -> list[float]:
+def interest(row: ProductRow, time: int) -> list[float | None]:
     """Number how much a product is looked at, at a time not before its latest event.
 
     Interest rises first, sales follow.
 
     Returns:
-        One number for each of the last five of `NAMES`.
+        One number for each of `NAMES` from `views_day` to `order_rate`. The rates are missing
+        where nobody is known to have looked: a shop may send its orders alone.
     """
     faded = row.faded_at(time)
     _, day, week = row.paces(time)
@@ -156,8 +159,19 @@ def interest(row: ProductRow, time: int) -> list[float]:
         log((day * faded[6] + 1) / (week * faded[11] + 1)),
         log((day * faded[7] + 0.5) / (week * faded[12] + 0.5)),
         log1p(week_views),
-        log((faded[11] + 0.5) / (faded[10] + 20)),
+        log((faded[11] + 0.5) / (faded[10] + 20)) if row.totals[VIEWS] else None,
+        log((max(0.0, faded[13]) + 0.5) / (faded[10] + 40)) if row.totals[VIEWS] else None,
     ]
+
+
+def cover(row: ProductRow, expected: float) -> float | None:
+    """Compare the stock with what is expected to be sold; None if it is not known."""
+    if row.stock is None:
+        return None
+    return max(-_FURTHEST, min(_FURTHEST, log((row.stock + 0.5) / (expected + 0.5))))
+
+
+_FURTHEST = 4.0
 
 
 def _customer_features(facts: Known) -> list[float | None]:

@@ -1,6 +1,6 @@
 """What is forecast of a product at a moment, and what is noted of it until time has told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log
 from typing import Any, NamedTuple, Self
 
@@ -10,7 +10,7 @@ from stream.models.levels import Levels
 from stream.models.linear import probability
 from stream.models.rising import rising_features, threshold
 from stream.models.stacking import CANDIDATES, Outlook
-from stream.products.features import interest
+from stream.products.features import cover, interest, rounded
 from stream.products.forecasts import Forecast
 from stream.products.row import ProductRow, Units
 from stream.products.serving import (
@@ -46,7 +46,7 @@ class Noted(NamedTuple):
     last: float
     chances: list[float]
     units: list[float]
-    x: list[float]
+    x: Sequence[float | None]
     outlook: Outlook
     change: float
     level: float
@@ -58,7 +58,10 @@ class Noted(NamedTuple):
             [
                 self.time,
                 self.last,
-                *map(_rounded, (self.chances, self.units, self.x, _flat(self.outlook))),
+                rounded(self.chances),
+                rounded(self.units),
+                rounded(self.x),
+                rounded(_flat(self.outlook)),
                 round(self.change, 4),
                 round(self.level, 4),
                 self.weight,
@@ -75,10 +78,6 @@ class Noted(NamedTuple):
 
 def _flat(outlook: Outlook) -> list[float]:
     return [*outlook.candidates, outlook.expected, outlook.mean, outlook.scale]
-
-
-def _rounded(values: list[float]) -> list[float]:
-    return [round(value, 4) for value in values]
 
 
 class Prospect:
@@ -136,7 +135,7 @@ class Prospect:
         """Units of the last horizon."""
         return _last(self._sold, horizon)[0]
 
-    def features(self, outlook: Outlook, lift: float, horizon: int) -> list[float]:
+    def features(self, outlook: Outlook, lift: float, horizon: int) -> list[float | None]:
         """Number what tells whether demand is about to rise."""
         last, before = _last(self._sold, horizon)
         return [
@@ -152,6 +151,7 @@ class Prospect:
                 unusual=self._unusual,
             ),
             *interest(self._row, self._time),
+            cover(self._row, outlook.expected),
         ]
 
 
@@ -179,7 +179,7 @@ def noted(
     change = prospect.change(product, horizon)
     lift = prospect.lift(change, horizon)
     outlook = prospect.outlook(lift, horizon)
-    x: list[float] = []
+    x: list[float | None] = []
     chances: list[float] = []
     if told and horizon in POTENTIAL_HORIZONS:
         x = prospect.features(outlook, lift, horizon)

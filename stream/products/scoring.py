@@ -34,7 +34,7 @@ def score(
     boundary = max(now // bucket, 0 if row.levels is None else row.levels.latest + 1)
     prospect = Prospect(row, serving, now, boundary, bucket)
     demand: dict[str, dict[str, float]] = {}
-    x: list[float] = []
+    x: list[float | None] = []
     for horizon, forecaster in serving.demand.items():
         lift = prospect.lift(prospect.change(product, horizon), horizon)
         outlook = prospect.outlook(lift, horizon)
@@ -50,7 +50,7 @@ def score(
         "interval": [round(bound, 4) for bound in thin(chance, prospect.seen)],
         "conversion": round(_conversion(row, serving, now), 5),
         "demand": demand,
-        "trend": round(exp(x[_TREND]), 3),
+        "trend": round(exp(x[_TREND] or 0.0), 3),
         "reasons": reasons(served, x),
         "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},
         "as_of": rfc3339(Millis(watermark)),
