@@ -17,6 +17,7 @@ from stream.cli.plotting import plot
 from stream.cli.wording import make_console
 from stream.errors import Misconfigured, StreamError
 from stream.evaluation.evaluating import Evaluation, Plan
+from stream.evaluation.runs import Run, Runs
 from stream.events.decode import Refusal, read_time
 from stream.events.logs import BadRow, Event, in_time_order, load_mapping, merged, read_log
 from stream.events.mappings import Mapping, known_formats
@@ -171,7 +172,7 @@ def evaluate(
         log = Spooled.of(files, stack)
         start = log.default_start() if score_from is None else score_from
         plan = Plan(
-            first=log.first,
+            first=log.run.first,
             score_from=start,
             return_from=start if return_from is None else return_from,
             bucket=bucket,
@@ -181,6 +182,7 @@ def evaluate(
             best_sellers=best_sellers,
         )
         run = _run(plan, settings, log, _dumping(dump, stack))
+        run.notices += log.notices
         report = {**run.finish(), "bad_rows": log.bad_rows}
     if plots is not None:
         plot(run, report, plots)
@@ -208,48 +210,60 @@ class Spooled(NamedTuple):
 
     Attributes:
         times: Of all clicks, and of all order lines, 8 bytes each.
+        run: The part of it that is evaluated; the rest are bad rows.
     """
 
     file: IO[bytes]
     times: tuple[IO[bytes], IO[bytes]]
     events: int
-    first: int
+    run: Run
     bad_rows: int
+    notices: list[str]
 
     @classmethod
     def of(cls, files: list[tuple[str, Mapping]], stack: ExitStack) -> "Spooled":
         """Read files."""
         file, clicks, lines = _temporary(stack), _temporary(stack), _temporary(stack)
-        events = first = bad = 0
+        events = bad = 0
+        runs = Runs()
         for said in in_time_order(merged([read_log(path, meaning) for path, meaning in files])):
             if isinstance(said, BadRow):
                 bad += 1
                 continue
-            first = first or said.time
             events += 1
             file.write(orjson.dumps(said[:]) + b"\n")
             if said.topic == "clicks":
                 clicks.write(said.time.to_bytes(8))
+                runs.take(said.time, clicks=1)
             elif said.topic == "orders":
                 items = said.value.get("items")
                 number = len(items) if isinstance(items, list) else 1
                 lines.write(said.time.to_bytes(8) * number)
-        if not events:
-            raise StreamError("The log holds no event that can be read. Check --format.")
-        return cls(file, (clicks, lines), events, first, bad)
+                runs.take(said.time, lines=number)
+        if runs.main is None:
+            raise StreamError(
+                "The log holds no click and no order that can be read. Check --format."
+            )
+        bad += runs.strays
+        return cls(file, (clicks, lines), events, runs.main, bad, runs.notices())
 
     def default_start(self) -> int:
         """Time after 70 % of the clicks; of the order lines where there are none."""
-        for times in self.times:
-            if number := times.tell() // 8:
-                times.seek(int(FIRST * number) * 8)
+        numbers = self.run.clicks, self.run.lines
+        for times, before, number in zip(self.times, self.run.before, numbers, strict=True):
+            if number:
+                times.seek((before + int(FIRST * number)) * 8)
                 return int.from_bytes(times.read(8))
-        return self.first
+        return self.run.first
 
     def __iter__(self) -> Iterator[Event]:  # type: ignore[override]
         self.file.seek(0)
         for line in self.file:
-            yield Event(*orjson.loads(line))
+            event = Event(*orjson.loads(line))
+            if event.time > self.run.last:
+                return
+            if event.time >= self.run.first or event.topic in ("catalog", "market"):
+                yield event
 
 
 def _temporary(stack: ExitStack) -> IO[bytes]:

@@ -26,6 +26,7 @@ from stream.evaluation.measures import (
     share,
 )
 from stream.evaluation.truth import Clicks, OpenClick, Orders, Repeats
+from stream.evaluation.unsaid import unsaid
 from stream.events.decode import Refused, decode
 from stream.events.logs import Event
 from stream.events.types import Topic
@@ -353,7 +354,7 @@ class Evaluation:
             span_name(Millis(length)): horizon.demand(self.plan.best_sellers)
             for length, horizon in self.horizons.items()
         }
-        return {
+        report = {
             "events": self.events,
             "score_from": rfc3339(Millis(self.plan.score_from)),
             "until": rfc3339(Millis(end)),
@@ -362,8 +363,9 @@ class Evaluation:
             "potential": self._potential(),
             "demand": {name: one for name, one in demand.items() if one is not None} or None,
             "return": self._return(),
-            "notices": self.notices,
         }
+        self.notices += unsaid(report, self.horizons, self.plan.return_from, RETURN)
+        return {**report, "notices": self.notices}
 
     def _conversion(self, end: int) -> Row | None:
         rows = self.clicks()
