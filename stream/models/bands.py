@@ -3,9 +3,10 @@
 from bisect import bisect_left
 from collections.abc import Mapping
 from itertools import accumulate
-from math import exp, floor, isfinite, log, log2
+from math import exp, floor, log, log2
 from typing import Any, Self
 
+from stream.models.linear import LIMIT
 from stream.models.snapshots import readable
 
 SIZES = 9
@@ -67,14 +68,14 @@ class Bands:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def learn(self, day: float, expected: float, sold: float) -> None:
-        """Take note of what came of a forecast. What is no finite number is left out.
+        """Take note of what came of a forecast. A number beyond belief is left out.
 
         Args:
             day: When, in days. Any order.
             expected: Units. Not negative.
             sold: Units. Below zero counts as zero.
         """
-        if not isfinite(day + expected + sold):
+        if not (abs(day) <= LIMIT and abs(expected) <= LIMIT and abs(sold) <= LIMIT):
             return
         if self._landmark is None:
             self._landmark = self._latest = day

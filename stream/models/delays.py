@@ -1,9 +1,9 @@
 """How soon after a click its order comes."""
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, Self
 
+from stream.models.linear import LIMIT
 from stream.models.snapshots import readable
 from stream.units import DAY, HOUR, MINUTE, Millis, span_name
 
@@ -35,7 +35,7 @@ class DelayCurve:
             delay: From the click to its order, ms.
             weight: How many clicks this one stands for.
         """
-        if not (weight > 0.0 and isfinite(weight)):
+        if not 0.0 < weight <= LIMIT:
             return
         keep = 1.0 - 1.0 / MEMORY
         self._total = self._total * keep + weight

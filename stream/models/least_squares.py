@@ -1,12 +1,12 @@
 """Least squares that forget: all that an old example leaves behind are two faded sums."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.models.linear import LIMIT
 from stream.models.snapshots import readable
 
 FAR = 40.0
@@ -65,17 +65,18 @@ class FadingLeastSquares:
         self._stale = 0
 
     def learn(self, x: Sequence[float], y: float, *, weight: float, time: float) -> None:
-        """Take note of an example. What holds no finite number is left out.
+        """Take note of an example. One with a number beyond belief is left out.
 
         Args:
             x: One value for each name.
             y: What came.
-            weight: How many examples it stands for.
+            weight: How many examples it stands for. Above zero.
             time: When. Examples may come in any order.
         """
         row: Floats = np.array(x, dtype=float)
-        if not (weight > 0.0 and isfinite(y + weight + time) and np.isfinite(row).all()):
-            return
+        believed = 0.0 < weight <= LIMIT and abs(y) <= LIMIT and abs(time) <= LIMIT
+        if not (believed and (np.abs(row) <= LIMIT).all()):
+            return  # squares of it would overflow, for good
         if self._landmark is None:
             self._landmark = self._latest = time
         self._latest = max(self._latest, time)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from stream.models.linear import LIMIT
 from stream.models.snapshots import readable
 from stream.units import DAY, HOUR
 
@@ -118,6 +119,8 @@ class RhythmCounts:
 
     def add(self, time: int, lines: float) -> None:
         """Count order lines (fewer than none, when they are taken back) at a time, ms."""
+        if not abs(lines) <= LIMIT:
+            return
         hour = time - time % HOUR
         if self._until is None or hour > self._until + LONGEST_GAP:
             self._until = hour
@@ -168,4 +171,6 @@ def _paces(sold: Sequence[float], lived: Sequence[float], prior: float) -> tuple
     mean = total / time
     paces = [max(0.0, s + prior * mean) / (t + prior) for s, t in zip(sold, lived, strict=True)]
     middle = sum(paces) / len(paces)
+    if middle <= 0.0:  # so little that dividing has lost it
+        return (1.0,) * len(sold)
     return tuple(round(pace / middle, 4) for pace in paces)

@@ -1,7 +1,7 @@
 """Whether demand is about to rise: what is looked at, and a logistic law that needs no rate."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite, log, log1p, sqrt
+from math import log, log1p, sqrt
 from typing import Any, Self
 
 from stream.models.bands import Bands
@@ -133,7 +133,7 @@ class RisingClassifier:
             y: Did it happen?
             weight: How many examples this one stands for.
         """
-        if not (weight > 0.0 and isfinite(weight)):
+        if not 0.0 < weight <= LIMIT:
             return
         self._measure(x)
         row = self._row(x)
