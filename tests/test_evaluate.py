@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from making import BEGIN, Event, click, purchase, topic_of
 
 from stream.cli import main
@@ -30,11 +33,11 @@ EARLY = ("--score-from", rfc3339(Millis(BEGIN + 13 * DAY)))
 Row = dict[str, Any]
 
 
-def shop(seed: int = 1) -> list[Event]:
+def shop(seed: int = 1, clicks: int = 2_400, days: int = DAYS) -> list[Event]:
     """A few weeks of a small shop in the order of time: carts are bought more often than views."""
     chance, log = random.Random(seed), []
-    for n in range(2_400):
-        time = BEGIN + chance.randrange(DAYS * DAY)
+    for n in range(clicks):
+        time = BEGIN + chance.randrange(days * DAY)
         user, product = f"u{chance.randrange(60)}", f"p{chance.randrange(12)}"
         cart = chance.random() < 0.2
         kind = "add_to_cart" if cart else "view_item"
@@ -109,16 +112,73 @@ def test_no_future_is_known(at: int) -> None:
     knows_no_future(logged(shop()), at, FROM)
 
 
-def test_no_future_is_known_in_a_real_shop() -> None:
-    """The same on a recorded log."""
+def recorded() -> list[Logged]:
+    """The first events of a recorded log."""
     if not RETAILROCKET.exists():
         pytest.skip(f"{RETAILROCKET.name} is not here: the shared data are no part of the project")
-    log = [
-        event
-        for event in read_log(str(RETAILROCKET), load_mapping("retailrocket"))
-        if not isinstance(event, BadRow)
-    ][:2_500]
+    log = read_log(str(RETAILROCKET), load_mapping("retailrocket"))
+    return list(islice((event for event in log if not isinstance(event, BadRow)), 2_500))
+
+
+def test_no_future_is_known_in_a_real_shop() -> None:
+    """The same on a recorded log."""
+    log = recorded()
     knows_no_future(log, 1_733, log[1_200].time)
+
+
+def another_future(log: Sequence[Logged], time: int, seed: int) -> list[Logged]:
+    """A log with the same past, and from a time on other events: at other times, of other people.
+
+    It ends when the log does, so that the same forecasts are settled.
+    """
+    chance = random.Random(seed)
+    after = [event for event in log if event.time >= time]
+    users = [event.key for event in after]
+    times = [event.time for event in after[:-1]]
+    chance.shuffle(users)
+    chance.shuffle(times)
+    times.append(log[-1].time)
+    changed = []
+    for event, user, at in zip(after, users, times, strict=True):
+        items = event.value.get("items")
+        more = {"items": [{**item, "quantity": 900} for item in items]} if items else {}
+        value = {**event.value, "user_id": user, "time": at, **more}
+        changed.append(event._replace(key=user, time=Millis(at), value=value))
+    kept = [event for event in log if event.time < time]
+    return kept + sorted(changed, key=lambda event: event.time)
+
+
+def is_blind_to(other: Sequence[Logged], log: Sequence[Logged], time: int) -> None:
+    """Whatever was said before a time of the one log was said of the other, bit for bit."""
+    score_from = log[len(log) // 2].time
+    rows, rows_of_other = (evaluated(each, score_from)[0] for each in (log, other))
+    said = said_before(rows, time)
+    assert said
+    assert said == said_before(rows_of_other, time)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.3, 0.99))
+def test_another_future_would_have_changed_no_prediction(seed: int, share: float) -> None:
+    """Conversion, demand, potential and return: of any shop, from any moment on."""
+    log = logged(shop(seed, clicks=300, days=50))
+    time = log[int(share * len(log))].time
+    is_blind_to(another_future(log, time, seed), log, time)
+
+
+def test_another_future_would_have_changed_no_prediction_of_a_real_shop() -> None:
+    """The same on a recorded log."""
+    log = recorded()[:1_200]
+    time = log[833].time
+    is_blind_to(another_future(log, time, 1), log, time)
+
+
+def test_a_prediction_of_each_kind_is_compared() -> None:
+    """None of them is missing from what the tests of the future look at."""
+    log = logged(shop(3, clicks=300, days=50))
+    said = said_before(evaluated(log)[0], log[-1].time)
+    kinds = {orjson.loads(row)["kind"] for row in said}
+    assert kinds == {"conversion", "demand", "potential", "return"}
 
 
 def test_a_log_that_is_there_twice_says_the_same() -> None:
