@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -238,6 +239,19 @@ class Shop:
             for name, raw in zip(names, raws, strict=True)
             if raw
         }
+
+    def rows(self, stage: Stage) -> list[tuple[str, bytes]]:
+        """Rows that the shards of a stage have stored, with their ids."""
+        return self._stored(partial(keys.rows, stage))
+
+    def waiting(self, stage: Stage) -> list[tuple[str, bytes]]:
+        """What waits for its time in the shards of a stage, with their ids."""
+        return self._stored(partial(keys.waiting, stage))
+
+    def _stored(self, name: Callable[[int], str]) -> list[tuple[str, bytes]]:
+        with Redis.from_url(self.settings.redis) as redis:
+            hashes = [redis.hgetall(self.prefix + name(n)) for n in range(PARTITIONS)]
+        return [(id_.decode(), raw) for found in hashes for id_, raw in found.items()]
 
     def totals(self, tag: str = "") -> Counter[str]:
         """Evidence over all products whose ids begin with a tag."""

@@ -6,21 +6,29 @@ import gzip
 import random
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from hashlib import blake2b
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Any, get_args
 
 import orjson
 import pytest
+from redis import Redis
 from running import PARTITIONS, SECRET, Sent, Shop, Worker, evidence
 
+from stream import keys
 from stream.agents.worker import Worker as LateWorker
 from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Servers, embedded_servers
-from stream.events.decode import Reason
+from stream.events.decode import Reason, read_time
 from stream.events.types import MAX_ITEMS, MAX_RECORD
+from stream.models import snapshots
+from stream.models.linear import probability
+from stream.products.row import ProductRow
+from stream.products.scoring import score
+from stream.products.serving import Serving
 from stream.replay import Replay, counts
 from stream.settings import Settings
 from stream.units import HOUR, SECOND
@@ -326,6 +334,85 @@ async def test_what_is_learned_live_is_what_a_replay_learns(shop: Shop) -> None:
     found = shop.counts("products")
     labels = ("positives", "negatives")
     assert [found[kind] for kind in labels] == [expected[kind] for kind in labels]
+
+
+async def test_what_is_published_is_what_the_stored_models_say(
+    calm: Servers, tmp_path: Path
+) -> None:
+    """Scored in this process, stored rows and the stored snapshot give each document exactly.
+
+    The learner rests meanwhile, so that there is one version of the models. Of clicks, what was
+    predicted is compared with what the snapshot says of the features that wait with it.
+    """
+    shop = Shop(calm, tmp_path, "scoring:")
+    await shop.open()
+    events = shoppers(4_000, "scored ")
+    for event in events:
+        assert isinstance(event.value, dict)
+        event.value["time"] = BEGIN + 500 * (event.value["time"] - BEGIN)
+    with shop.worker() as worker:
+        await shop.send(events)
+        await see(shop, events, "scored ")
+        worker.end()
+    with Redis.from_url(shop.settings.redis) as redis:
+        raw = redis.get(shop.prefix + keys.SERVING)
+    assert isinstance(raw, bytes)
+    serving = Serving.restored(*snapshots.decode(raw, "serving"))
+    assert serving.conversion.model is not None
+
+    products = [key.removeprefix("score:") for key in shop.documents("score:scored *")]
+    last = max(event.value["time"] for event in events if isinstance(event.value, dict))
+    models: set[str] = set()
+    with shop.worker("--stages", "customers,products") as worker:
+        for turn in count():
+            # When all documents are by these models, all clicks of another turn will be.
+            in_use = models == {serving.name}
+            looks = looked_at(products, turn, last + HOUR)
+            await shop.send(looks)
+            events += looks
+            expected = evidence(events)
+            assert shop.happens(partial(is_counted, shop, "scored ", expected))
+            models = {document["model"] for document in shop.documents("score:scored *").values()}
+            if in_use:
+                break
+        worker.end()
+
+    documents = shop.documents("score:scored *")
+    assert {document["model"] for document in documents.values()} == {serving.name}
+    rows = dict(shop.rows("products"))
+    for key, document in documents.items():
+        product = key.removeprefix("score:")
+        row = ProductRow.decode(product, rows[product])
+        as_of = read_time(document["as_of"])
+        assert isinstance(as_of, int)
+        said = score(row, serving, as_of, shop.settings.bucket, {"product": product})
+        assert document == orjson.loads(orjson.dumps(said))
+
+    names = Pseudonyms(SECRET.encode())
+    lookers = {names.of(str(look.value["user_id"])) for look in looks if type(look.value) is dict}
+    waiting = [orjson.loads(raw) for id_, raw in shop.waiting("products") if id_.startswith("c")]
+    clicks = [click for click in waiting if click[2] in lookers]
+    assert len(clicks) == len(products)
+    for *_, tail in clicks:
+        _, _, model, rule, _, x = tail
+        found = [probability(value) for value in serving.conversion.both(x)]
+        # The features are stored with four digits.
+        assert found == [pytest.approx(model, abs=1e-4), pytest.approx(rule, abs=1e-6)]
+
+
+def is_counted(shop: Shop, tag: str, expected: Counter[str]) -> bool:
+    """Whether the totals are those that are expected."""
+    return shop.totals(tag) == expected
+
+
+def looked_at(products: Sequence[str], turn: int, time: int) -> list[Sent]:
+    """Let each product be looked at by somebody new."""
+    events = []
+    for number, product in enumerate(products):
+        who = {"event_id": f"{turn} {number}", "user_id": f"looker {turn} {number}"}
+        what = {"type": "view_item", "time": time, "product_id": product}
+        events.append(Sent("clicks", {**who, **what}))
+    return events
 
 
 def passers_by(time: str) -> list[Sent]:
