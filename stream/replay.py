@@ -10,6 +10,7 @@ from stream.customers.pseudonyms import Pseudonyms
 from stream.customers.shard import CustomersPlan, CustomersShard
 from stream.events.types import KEYS
 from stream.learner.shard import LearnerPlan, LearnerShard
+from stream.memo import trimmed
 from stream.partitions import home
 from stream.products.forecasts import ClickPrediction
 from stream.products.serving import Serving
@@ -161,7 +162,7 @@ class Replay:
             return False
         for id_, raw in changes.rows.items():
             if raw is not None:
-                rows[id_] = raw
+                rows[id_] = trimmed(raw)
         self._publish(changes)
         self._deliver(changes)
         return True

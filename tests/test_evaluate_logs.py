@@ -1,5 +1,8 @@
 """Logs that are empty, short, of one kind, or hold a wrong time: the evaluation says why."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from stream.units import DAY, HOUR, Millis, rfc3339
 
 FAR = 7_226_582_400_000
 """2199-01-01."""
+MOST_BYTES = 1_500
+"""Of memory that each further event may take: what is sorted, and what the batch model learns."""
 LONG_AGO = 400_000_000_000
 """1982-09-04."""
 
@@ -137,3 +142,34 @@ def test_events_at_one_moment_are_a_log(tmp_path: Path) -> None:
     """Time stands still, and nothing is divided by its length."""
     events = [{**event, "time": BEGIN + HOUR} for event in shop()[:300]]
     assert said_of(tmp_path / "log", events)["conversion"]["n"] > 0
+
+
+def simulated(path: Path, days: int) -> int:
+    """Let a shop of few customers and products live for some days; the number of its events."""
+    words = ["--products", "50", "--customers", "150", "--rate", "0.006", "--days", str(days)]
+    done = CliRunner().invoke(main, ["simulate", *words, "--no-catalog", "--out", str(path)])
+    assert done.exit_code == 0, done.output
+    return path.read_bytes().count(b"\n")
+
+
+def peak_of_evaluating(path: Path) -> int:
+    """Run the command as a process of its own: the most memory it took, in bytes."""
+    stream = Path(sys.executable).with_name("stream")
+    process = subprocess.Popen(
+        [stream, "evaluate", "--clicks", path, "--json"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=path.parent,  # away from anybody's .env
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """The same shop for four times as long: what is kept of an event is little."""
+    short, long = tmp_path / "short.ndjson", tmp_path / "long.ndjson"
+    more = -simulated(short, 10) + simulated(long, 40)
+    grown = peak_of_evaluating(long) - peak_of_evaluating(short)
+    assert grown < MOST_BYTES * more

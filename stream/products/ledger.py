@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import orjson
 
+from stream.memo import trimmed
+
 MOST_DORMANT = 2_000
 """Products that may be looked at once a week, at the same time."""
 
@@ -125,6 +127,8 @@ class Ledger:
         self._entries[id_] = entry
         heapq.heappush(self._due, (entry.due, id_))
         self._dormant += id_[0] == "d"
+        if isinstance(entry, Click | Window):
+            entry.tail = trimmed(entry.tail)
         if isinstance(entry, Click):
             self._clicks.setdefault((entry.customer, entry.product), []).append(id_)
         elif isinstance(entry, Sale):

@@ -10,6 +10,7 @@ from typing import IO, TypeVar
 import orjson
 
 from stream.events.logs.said import BadRow, Event
+from stream.memo import trimmed
 
 S = TypeVar("S", bound=Event | BadRow)
 
@@ -38,7 +39,7 @@ def in_time_order(log: Iterable[Event | BadRow], run: int = RUN) -> Iterator[Eve
             if isinstance(item, BadRow):
                 yield item
                 continue
-            held.append((item.time, orjson.dumps(item[:])))
+            held.append((item.time, trimmed(orjson.dumps(item[:]))))
             if len(held) == run:
                 written.append(runs.enter_context(TemporaryFile()))
                 _write(held, written[-1])
