@@ -29,6 +29,7 @@ from stream.models.recalibration import SHIFTS, SLOPES, Recalibration
 from stream.models.rhythm import Rhythm, RhythmCounts
 from stream.models.rising import RISING, RisingClassifier
 from stream.models.scaler import Guess
+from stream.models.signals import FURTHEST, Signals
 from stream.models.stacking import CANDIDATES, Outlook, Stack
 from stream.replay import Replay
 from stream.settings import Settings
@@ -197,6 +198,18 @@ def teach_regression(model: RegressionQuality, random: Random, _: int) -> None:
     model.add(*(wild(random) for _ in range(5)))
 
 
+def teach_signals(model: Signals, random: Random, _: int) -> None:
+    """Any value at any time."""
+    where = random.choice([None, "mugs"])
+    model.hear(f"s{random.randrange(9)}", where, round(day(random) * DAY), wild(random))
+
+
+def signals_say(model: Signals, _: Random) -> Iterator[float]:
+    """Deviations, as they are served."""
+    for time in TIMES:
+        yield from model.deviations().of("mugs", time)
+
+
 SUBJECTS = {
     # The recalibration's slope and shift come on top of the largest weight.
     "ensemble": Subject(
@@ -228,6 +241,7 @@ SUBJECTS = {
         lambda model, _: iter(model.report().values()),
         1.0,
     ),
+    "signals": Subject(Signals, teach_signals, signals_say, FURTHEST),
     "drift": Subject(
         LossWatch, lambda model, random, _: model.add(wild(random)), lambda *_: iter(()), inf
     ),
@@ -303,6 +317,10 @@ def said_aside(random: Random) -> Iterator[tuple[str, Event]]:
         span = {"starts": random.choice(TIMES), "ends": random.choice(TIMES) + 1}
         sale = {"type": "promotion", "promotion_id": f"s{n}", "discount": discount}
         yield "market", {**sale, **span}
+    for category in ("cups", "mugs", None):
+        signal = {"type": "signal", "name": "rain", "category": category}
+        value = random.choice([0, TINY, MAX_PRICE, -MAX_PRICE])
+        yield "market", {**signal, "time": random.choice(TIMES), "value": value}
 
 
 def missing(value: Any, name: str = "") -> Iterator[str]:

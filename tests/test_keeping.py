@@ -24,6 +24,7 @@ from stream.models.recalibration import Recalibration
 from stream.models.rhythm import RhythmCounts
 from stream.models.rising import RISING, RisingClassifier
 from stream.models.scaler import Guess, Scaler
+from stream.models.signals import Signals
 from stream.models.stacking import CANDIDATES, Outlook, Stack
 from stream.products.features import CLICK_NAMES, NAMES
 from stream.products.forecasting import Noted
@@ -105,6 +106,13 @@ def teach_promotions(model: Promotions, random: Random, number: int) -> None:
     model.announce(Promotion(name, starts, ends, random.choice([None, 0.3]), **where))
     if number % 100 == 0:
         model.prune(starts)
+
+
+def teach_signals(model: Signals, random: Random, number: int) -> None:
+    """A value of a signal, of the shop or of a category; of more signals than are kept."""
+    category = random.choice([None, "mugs"])
+    time = (number - random.choice([0, 0, 9])) * HOUR
+    model.hear(f"s{random.randrange(700)}", category, time, random.gauss(9.0, 2.0))
 
 
 def teach_watch(model: LossWatch, random: Random, number: int) -> None:
@@ -215,6 +223,7 @@ MODELS = {
     "scaler": Kept(
         lambda: Scaler(WORDS, GUESSES), lambda m, r, _: m.learn(x(r)), Scaler.restored
     ),
+    "signals": Kept(Signals, teach_signals, Signals.restored),
     "stack": Kept(lambda: Stack(7 * DAY), teach_stack, Stack.restored),
 }  # fmt: skip
 
