@@ -16,7 +16,8 @@ from making import BEGIN, Event, click, purchase, topic_of
 
 from stream.cli import main
 from stream.evaluation import batch, measures
-from stream.evaluation.evaluating import Evaluation, Plan
+from stream.evaluation.evaluating import Evaluation
+from stream.evaluation.plan import Plan
 from stream.events.logs import BadRow, load_mapping, read_log
 from stream.events.logs import Event as Logged
 from stream.models.judging import auc

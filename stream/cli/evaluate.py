@@ -1,73 +1,31 @@
 """`stream evaluate`."""
 
-import re
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any, NamedTuple
 
 import click
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from stream.cli.evaluation_report import show
 from stream.cli.plotting import plot
-from stream.cli.wording import make_console
-from stream.errors import Misconfigured, StreamError
-from stream.evaluation.evaluating import Evaluation, Plan
-from stream.evaluation.runs import Run, Runs
-from stream.events.decode import Refusal, read_time
-from stream.events.logs import BadRow, Event, in_time_order, load_mapping, merged, read_log
-from stream.events.mappings import Mapping, known_formats
+from stream.cli.spooled import Spooled
+from stream.cli.times import Moment, Span
+from stream.errors import Misconfigured
+from stream.evaluation.evaluating import Evaluation
+from stream.evaluation.plan import Plan, Tell
+from stream.events.logs import load_mapping
+from stream.events.mappings import known_formats
 from stream.products.serving import DEMAND_HORIZONS
 from stream.settings import Settings, read_settings
-from stream.units import DAY, HOUR, MINUTE, SECOND, Millis, span_name
+from stream.units import DAY, MINUTE, Millis, span_name
 
 PLAIN = 5.0
 """Seconds between two lines of progress where there is no terminal."""
 FRAME = 0.2
 """Seconds between two looks at a progress bar."""
-FIRST = 0.7
-"""Share of the clicks that come before those that are counted."""
-UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
-
-
-class Span(click.ParamType):
-    """A span of time: `30m`, `24h`, `7d`."""
-
-    name = "span"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        """Name the value in the help."""
-        return "SPAN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read what was given."""
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", str(value))
-        if match is None:
-            self.fail(f"{value!r} is no span such as 30m, 24h or 7d.", param, ctx)
-        return int(match[1]) * UNITS[match[2]]
-
-
-class Moment(click.ParamType):
-    """A point in time, RFC 3339 or epoch milliseconds."""
-
-    name = "time"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        """Name the value in the help."""
-        return "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read what was given."""
-        moment = read_time(int(value) if str(value).isdigit() else value)
-        if isinstance(moment, Refusal):
-            self.fail(f"{value!r} is no time such as 2010-10-12T00:00:00Z.", param, ctx)
-        return moment
 
 
 _file = click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -190,7 +148,7 @@ def evaluate(
     if as_json:
         click.echo(orjson.dumps(report).decode())
     else:
-        _show(report)
+        show(report)
 
 
 def _check(bucket: int, horizons: tuple[int, ...]) -> None:
@@ -205,72 +163,7 @@ def _check(bucket: int, horizons: tuple[int, ...]) -> None:
         )
 
 
-class Spooled(NamedTuple):
-    """A log in the order of event time, on disk, so that it can be read again.
-
-    Attributes:
-        times: Of all clicks, and of all order lines, 8 bytes each.
-        run: The part of it that is evaluated; the rest are bad rows.
-    """
-
-    file: IO[bytes]
-    times: tuple[IO[bytes], IO[bytes]]
-    events: int
-    run: Run
-    bad_rows: int
-    notices: list[str]
-
-    @classmethod
-    def of(cls, files: list[tuple[str, Mapping]], stack: ExitStack) -> "Spooled":
-        """Read files."""
-        file, clicks, lines = _temporary(stack), _temporary(stack), _temporary(stack)
-        events = bad = 0
-        runs = Runs()
-        for said in in_time_order(merged([read_log(path, meaning) for path, meaning in files])):
-            if isinstance(said, BadRow):
-                bad += 1
-                continue
-            events += 1
-            file.write(orjson.dumps(said[:]) + b"\n")
-            if said.topic == "clicks":
-                clicks.write(said.time.to_bytes(8))
-                runs.take(said.time, clicks=1)
-            elif said.topic == "orders":
-                items = said.value.get("items")
-                number = len(items) if isinstance(items, list) else 1
-                lines.write(said.time.to_bytes(8) * number)
-                runs.take(said.time, lines=number)
-        if runs.main is None:
-            raise StreamError(
-                "The log holds no click and no order that can be read. Check --format."
-            )
-        bad += runs.strays
-        return cls(file, (clicks, lines), events, runs.main, bad, runs.notices())
-
-    def default_start(self) -> int:
-        """Time after 70 % of the clicks; of the order lines where there are none."""
-        numbers = self.run.clicks, self.run.lines
-        for times, before, number in zip(self.times, self.run.before, numbers, strict=True):
-            if number:
-                times.seek((before + int(FIRST * number)) * 8)
-                return int.from_bytes(times.read(8))
-        return self.run.first
-
-    def __iter__(self) -> Iterator[Event]:  # type: ignore[override]
-        self.file.seek(0)
-        for line in self.file:
-            event = Event(*orjson.loads(line))
-            if event.time > self.run.last:
-                return
-            if event.time >= self.run.first or event.topic in ("catalog", "market"):
-                yield event
-
-
-def _temporary(stack: ExitStack) -> IO[bytes]:
-    return stack.enter_context(TemporaryFile())
-
-
-def _dumping(path: Path | None, stack: ExitStack) -> Callable[[dict[str, Any]], object]:
+def _dumping(path: Path | None, stack: ExitStack) -> Tell:
     if path is None:
         return lambda _: None
     try:
@@ -280,9 +173,7 @@ def _dumping(path: Path | None, stack: ExitStack) -> Callable[[dict[str, Any]], 
     return lambda row: file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _run(
-    plan: Plan, settings: Settings, log: Spooled, dump: Callable[[dict[str, Any]], object]
-) -> Evaluation:
+def _run(plan: Plan, settings: Settings, log: Spooled, dump: Tell) -> Evaluation:
     run = Evaluation(plan, settings, dump)
     console = Console(stderr=True)
     columns = (
@@ -304,84 +195,3 @@ def _run(
                 else:
                     click.echo(f"{run.events:,} of {log.events:,} events", err=True)
     return run
-
-
-def _show(report: dict[str, Any]) -> None:
-    console = make_console()
-    console.print(
-        f"{report['events']:,} events in {report['seconds']:,} s, {report['bad_rows']:,} bad rows; "
-        f"counted from {report['score_from']} to {report['until']}"
-    )
-    for line in _lines(report):
-        console.print(line)
-    for notice in report["notices"]:
-        console.print(notice)
-
-
-def _lines(report: dict[str, Any]) -> Iterator[str]:
-    if (said := report["conversion"]) is not None:
-        yield ""
-        yield f"conversion: {_classifier(said)}"
-        yield (
-            f"  expected over happened {_figure(said['calibration'])}"
-            + (
-                f", {_figure(said['calibration_to_end'])} if orders after the log's end are "
-                f"allowed for ({said['censored']:,} clicks are cut short)"
-                if said["censored"]
-                else ""
-            )
-        )
-        if said["model"]["served"] < 1:
-            yield (
-                f"  the model was served in {said['model']['served']:.0%} of the cases, else the "
-                f"rule; by itself: {_short(said['model'])}"
-            )
-        yield f"  base rate known in hindsight: log-loss {_figure(said['constant_log_loss'])}"
-        yield f"  batch logistic regression: {_short(said['batch'])}"
-    for horizon, said in (report["potential"] or {"horizons": {}})["horizons"].items():
-        yield ""
-        yield f"potential, {horizon}: {_classifier(said)}"
-        yield f"  {_confusion(said)}"
-        yield f"  momentum rule: {_short(said['momentum'])}; {_confusion(said['momentum'])}"
-        batch = said["batch"]
-        more = f"; {_confusion(batch)}" if batch else ""
-        yield f"  batch logistic regression: {_short(batch)}{more}"
-    for horizon, said in (report["demand"] or {}).items():
-        yield ""
-        yield (
-            f"demand, {horizon}: {said['n']:,} forecasts of {said['products']:,} products, MAE "
-            f"{said['mae']:.2f} units, RMSE {said['rmse']:.2f}, RMSSE {_figure(said['rmsse'])}, "
-            f"R² {_figure(said['r2'])}, bias {said['bias'] or 0.0:+.1%}, "
-            f"{said['coverage']:.1%} between p10 and p90"
-        )
-        for name, other in said["baselines"].items():
-            alpha = f" at {other['alpha']:g}, chosen in hindsight" if "alpha" in other else ""
-            yield f"  {name}{alpha}: MAE {other['mae']:.2f}, RMSSE {_figure(other['rmsse'])}"
-    if (said := report["return"]) is not None:
-        yield ""
-        yield f"return in 28 days: {_classifier(said)}"
-        yield f"  expected over happened {_figure(said['calibration'])}"
-        yield f"  batch logistic regression: {_short(said['batch'])}"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _classifier(said: dict[str, Any]) -> str:
-    low, high = said["auc_ci"] or (None, None)
-    return (
-        f"{said['n']:,} predictions, {said['positives']:,} came true, AUC {_figure(said['auc'])} "
-        f"({_figure(low)} to {_figure(high)}), log-loss {_figure(said['log_loss'])}"
-    )
-
-
-def _short(said: dict[str, Any] | None) -> str:
-    if said is None:
-        return "none"
-    return f"AUC {_figure(said['auc'])}, log-loss {_figure(said['log_loss'])}"
-
-
-def _confusion(said: dict[str, Any]) -> str:
-    names = ("accuracy", "precision", "recall", "f1")
-    return ", ".join(f"{name} {_figure(said[name])}" for name in names)

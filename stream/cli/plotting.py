@@ -50,14 +50,14 @@ class _Album:
         if report["conversion"] is not None and report["conversion"]["delays"]:
             self._delays(report["conversion"]["delays"])
         for length, horizon in run.horizons.items():
-            columns = horizon.scored(run.plan.best_sellers)
+            columns = horizon.demand.scored(run.plan.best_sellers)
             if len(columns["actual"]):
                 name = span_name(Millis(length))
                 self._against(columns, name)
                 self._residuals(columns, name)
-                best = horizon.best_sellers(SHOWN)
+                best = horizon.demand.best_sellers(SHOWN)
                 names = {number: p for p, number in horizon.history.numbers.items()}
-                self._bands(horizon.scored(), [(n, names[n]) for n in best.tolist()], name)
+                self._bands(horizon.demand.scored(), [(n, names[n]) for n in best.tolist()], name)
         if report["demand"]:
             self._errors(report["demand"])
 

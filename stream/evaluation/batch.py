@@ -4,10 +4,11 @@ from array import array
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
-from stream.evaluation.measures import Floats, best_threshold
+from stream.evaluation.measures import Floats, Ints, auc_interval, best_threshold, classifier
 
 PENALTY = 0.1
 """scikit-learn's C."""
@@ -97,3 +98,10 @@ class Batch:
         x = np.array([numbers(row) for row in rows])
         value = np.where(np.isnan(x), middle, x) @ weights + intercept
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(value, -500, 500))))
+
+
+def beside(p: Floats, y: Floats, who: Ints) -> dict[str, Any] | None:
+    """What the batch model reached; None if it said nothing."""
+    if np.isnan(p).any():
+        return None
+    return {**classifier(p, y), "auc_ci": auc_interval(p, y, who)}

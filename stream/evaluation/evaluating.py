@@ -1,39 +1,25 @@
 """A recorded log through the shards that run live, each prediction kept until time has told."""
 
-from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from math import nan
-from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import orjson
 
 from stream.customers.pseudonyms import Pseudonyms
 from stream.evaluation import batch as batches
-from stream.evaluation.batch import Batch
-from stream.evaluation.demand import Horizon
-from stream.evaluation.measures import (
-    Floats,
-    Ints,
-    auc_interval,
-    best_threshold,
-    classifier,
-    confusion,
-    constant_log_loss,
-    reliability,
-    share,
-)
-from stream.evaluation.truth import Clicks, OpenClick, Orders, Repeats
+from stream.evaluation.conversions import Conversions
+from stream.evaluation.horizon import Horizon
+from stream.evaluation.measures import Floats
+from stream.evaluation.plan import Plan, Row, Tell
+from stream.evaluation.returns import RETURN, Returning, Returns
+from stream.evaluation.truth import Orders, Repeats
 from stream.evaluation.unsaid import unsaid
 from stream.events.decode import Refused, decode
 from stream.events.logs import Event
 from stream.events.types import Topic
-from stream.products.forecasts import ClickPrediction
 from stream.replay import Recorded, Replay
 from stream.settings import Settings
-from stream.units import DAY, HOUR, MINUTE, SECOND, Millis, rfc3339, span_name
+from stream.units import DAY, HOUR, SECOND, Millis, rfc3339, span_name
 
 RUN = 200
 """Events that go through the stages together at most …"""
@@ -43,67 +29,6 @@ SILENCE = 6 * SECOND
 """After so long without news, a shard's clock goes on by itself."""
 SECRET = "a log that is evaluated"  # noqa: S105 (the pseudonyms stay in this process)
 CLICKS = ("view_item", "select_item", "add_to_cart", "add_to_wishlist")
-RETURN = 28 * DAY
-RETURN_EVERY = 14 * DAY
-DELAYS = (MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 3 * DAY, 7 * DAY)
-Row = dict[str, Any]
-
-
-class Returning(Protocol):
-    """What is said of a customer who may come back."""
-
-    @property
-    def customer(self) -> str:
-        """The pseudonym."""
-        ...
-
-    @property
-    def p(self) -> float:
-        """That there is another order within 28 days."""
-        ...
-
-    @property
-    def rule(self) -> float:
-        """What the rule of thumb says."""
-        ...
-
-    @property
-    def x(self) -> list[float | None]:
-        """The features."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is evaluated. Times and spans are in ms.
-
-    Attributes:
-        first: Time of the log's first event.
-        score_from: Predictions from then on are counted.
-        return_from: The same for those of customers who may come back.
-        horizons: Of demand and potential.
-        strict: Leave out what the log's end has cut short.
-        best_sellers: Report demand on so many products; None: on all.
-        batch: Train the batch models, too.
-    """
-
-    first: int
-    score_from: int
-    return_from: int
-    bucket: int
-    window: int
-    horizons: tuple[int, ...]
-    strict: bool = False
-    best_sellers: int | None = None
-    batch: bool = True
-
-
-class Returns(NamedTuple):
-    """What was said at one moment of customers who may come back."""
-
-    time: int
-    said: dict[str, Returning]
-    came: set[str]
 
 
 class Evaluation:
@@ -113,9 +38,10 @@ class Evaluation:
         events: So many were taken.
         notices: What could not be done, in sentences.
         settled: Dump rows by kind.
+        conversions, horizons, returns: What was said, and what came of it.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, dump: Callable[[Row], object]) -> None:
+    def __init__(self, plan: Plan, settings: Settings, dump: Tell) -> None:
         """Begin.
 
         Args:
@@ -128,6 +54,7 @@ class Evaluation:
         self.events = 0
         self.notices: list[str] = []
         self.settled: Counter[str] = Counter()
+        self.conversions = Conversions(plan, self._tell, batch=batch)
         changed = {"partitions": 1, "bucket": plan.bucket, "window": plan.window, "rows": 1 << 40}
         changed["wait"] = min(settings.wait, plan.window)
         self._replay = Replay(
@@ -135,7 +62,7 @@ class Evaluation:
             SECRET,
             renewals=0,
             sample=False,
-            predicted=self._predicted,
+            predicted=self.conversions.predicted,
         )
         self._dump = dump
         self._names = Pseudonyms(SECRET.encode())
@@ -152,18 +79,8 @@ class Evaluation:
             horizon: Horizon(horizon, midnight, plan.score_from, batch=batch)
             for horizon in plan.horizons
         }
-        self._snapshot = midnight + RETURN_EVERY
-        self._clicks = Clicks(plan.window)
-        self._said: dict[tuple[int, str, str, str], deque[ClickPrediction]] = {}
+        self.returns = Returns(midnight, plan.return_from, self._tell, batch=batch)
         self._orders = Orders(2 * max(plan.horizons, default=DAY))
-        self._batch = Batch(on=batch)
-        self._fitted = False
-        self._rows = array("d")
-        self._delays = array("q")
-        self._returns: deque[Returns] = deque()
-        self._return_rows = array("d")
-        self._return_batch = Batch(on=batch)
-        self._numbers: dict[str, int] = {}
         if plan.batch and not batch:
             self.notices.append(batches.HOW_TO_INSTALL)
 
@@ -195,7 +112,7 @@ class Evaluation:
     def _next(self) -> int:
         """Time at which something is to be asked."""
         ends = [horizon.windows.end for horizon in self.horizons.values()]
-        return min([self._snapshot, *ends])
+        return min([self.returns.next, *ends])
 
     def _let_go(self) -> None:
         """Let what was taken go through the stages; then see what came of it."""
@@ -204,16 +121,10 @@ class Evaluation:
         self._replay.run()
         for event in _readable(run):
             if event["type"] in CLICKS:
-                self._click(event)
+                self.conversions.click(event, self._pseudonym(event["user_id"]))
             elif event["type"] in ("purchase", "refund"):
                 self._order(event)
-        self._said.clear()
-        for click in self._clicks.settled(self._time):
-            self._settle(click, censored=False)
-
-    def _predicted(self, said: ClickPrediction) -> None:
-        name = said.time, said.customer, said.product, said.kind
-        self._said.setdefault(name, deque()).append(said)
+        self.conversions.settle(self._time)
 
     def _pseudonym(self, user: str) -> str:
         name = self._pseudonyms.get(user)
@@ -222,59 +133,19 @@ class Evaluation:
             self._users[name] = user
         return name
 
-    def _click(self, event: Row) -> None:
-        time, user = event["time"], event["user_id"]
-        if time >= self.plan.score_from and not self._fitted:
-            self._fit()
-        said = self._said.get((time, self._pseudonym(user), event["product_id"], event["type"]))
-        if said:
-            one = said.popleft()
-            other = self._batch.says(one.x) if self._fitted else nan
-            self._clicks.open(OpenClick(event["event_id"], user, one, other))
-
-    def _fit(self) -> None:
-        """Train on what is known of the clicks so far."""
-        self._fitted = True
-        for click in self._clicks.waiting:
-            self._batch.add(click.said.x, click.delay is not None)
-        self._batch.fit()
-
     def _order(self, event: Row) -> None:
         time, user = event["time"], event["user_id"]
         if event["type"] == "purchase" and self._orders.is_new(event):
             for product in {item["product_id"]: None for item in event["items"]}:
-                self._clicks.bought(user, product, time)
-            for snapshot in self._returns:
-                if snapshot.time <= time < snapshot.time + RETURN:
-                    snapshot.came.add(self._pseudonym(user))
+                self.conversions.bought(user, product, time)
+            self.returns.ordered(self._pseudonym(user), time)
         for sold in self._orders.take(event):
             for horizon in self.horizons.values():
                 horizon.sell(sold)
 
-    def _settle(self, click: OpenClick, *, censored: bool) -> None:
-        said, bought = click.said, click.delay is not None
-        row = {
-            "kind": "conversion",
-            "event_id": click.event_id,
-            "product_id": said.product,
-            "time": rfc3339(Millis(said.time)),
-            "p": said.p,
-            "label": int(bought),
-        }
-        self._tell({**row, "censored": True} if censored else row, counted=not censored)
-        if not self._fitted:
-            self._batch.add(said.x, bought)
-        if click.delay is not None and said.time + click.delay < self.plan.score_from:
-            self._delays.append(click.delay)
-        if said.time >= self.plan.score_from and not (censored and self.plan.strict):
-            who = self._numbers.setdefault(click.customer, len(self._numbers))
-            row_of = (who, said.time, said.p, said.rule, click.batch, bought, censored, said.model)
-            self._rows.extend(map(float, row_of))
-
-    def _tell(self, row: Row, *, counted: bool = True) -> None:
-        if counted or not self.plan.strict:
-            self.settled[row["kind"]] += 1
-            self._dump(row)
+    def _tell(self, row: Row) -> None:
+        self.settled[row["kind"]] += 1
+        self._dump(row)
 
     def _close(self, time: int) -> None:
         """A boundary: everything before it is known, nothing after it."""
@@ -294,9 +165,8 @@ class Evaluation:
             for horizon in due:
                 length = horizon.windows.horizon
                 horizon.said(time, [f for f in forecasts if f.horizon == length])
-        if time == self._snapshot:
-            self._snapshot += RETURN_EVERY
-            self._look_at_customers(time)
+        if time == self.returns.next:
+            self.returns.said(time, self._returning(time), self._users)
 
     def _pass(self, time: int) -> None:
         """Let the shards' time come to a boundary: as live, some seconds after the last event."""
@@ -311,47 +181,19 @@ class Evaluation:
                 replay.tick(Millis(time + SILENCE + lag))
             replay.run()
 
-    def _look_at_customers(self, time: int) -> None:
-        while self._returns and self._returns[0].time + RETURN <= time:
-            self._settle_returns(self._returns.popleft())
-        said: dict[str, Returning] = {}
+    def _returning(self, time: int) -> Iterator[Returning]:
         for shard in self._replay.customers:
             ask: Callable[[int], Iterator[Returning]] | None = getattr(shard, "returns", None)
             if ask is not None:
-                said.update({one.customer: one for one in ask(time)})
-        self._returns.append(Returns(time, said, set()))
-
-    def _settle_returns(self, snapshot: Returns) -> None:
-        scored = snapshot.time >= self.plan.return_from
-        if scored and not self._return_batch.fitted:
-            self._return_batch.fit()
-        rows = list(snapshot.said.values())
-        batch = self._return_batch.says_all([one.x for one in rows]) if scored else None
-        for place, one in enumerate(rows):
-            came = one.customer in snapshot.came
-            self._tell(
-                {
-                    "kind": "return",
-                    "customer": self._users.get(one.customer, one.customer),
-                    "time": rfc3339(Millis(snapshot.time)),
-                    "p": one.p,
-                    "label": int(came),
-                }
-            )
-            if batch is not None:
-                who = self._numbers.setdefault(one.customer, len(self._numbers))
-                self._return_rows.extend((who, one.p, one.rule, float(batch[place]), came))
-            elif snapshot.time + RETURN <= self.plan.return_from:
-                self._return_batch.add(one.x, came)
+                yield from ask(time)
 
     def finish(self) -> Row:
         """Settle what is open with what the log holds; the report."""
         self._let_go()
         end = self._time
-        for click in self._clicks.settled(1 << 60):
-            self._settle(click, censored=click.said.time + self.plan.window > end)
+        self.conversions.finish(end)
         demand = {
-            span_name(Millis(length)): horizon.demand(self.plan.best_sellers)
+            span_name(Millis(length)): horizon.demand.report(self.plan.best_sellers)
             for length, horizon in self.horizons.items()
         }
         report = {
@@ -359,103 +201,33 @@ class Evaluation:
             "score_from": rfc3339(Millis(self.plan.score_from)),
             "until": rfc3339(Millis(end)),
             "settled": dict(self.settled),
-            "conversion": self._conversion(end),
-            "potential": self._potential(),
+            "conversion": self.conversions.report(end),
+            "potential": _by_horizon(self.horizons),
             "demand": {name: one for name, one in demand.items() if one is not None} or None,
-            "return": self._return(),
+            "return": self.returns.report(),
         }
         self.notices += unsaid(report, self.horizons, self.plan.return_from, RETURN)
         return {**report, "notices": self.notices}
 
-    def _conversion(self, end: int) -> Row | None:
-        rows = self.clicks()
-        if not len(rows):
-            return None
-        who, times, p, rule, batch, y, censored, model = rows.T
-        in_time = self._share_by(self.plan.window - np.zeros(len(p)))
-        still = np.where(censored > 0, self._share_by(end - times), in_time)
-        expected = float(np.sum(p * np.divide(still, in_time, where=in_time > 0, out=still)))
-        return {
-            "n": len(p),
-            "positives": int(y.sum()),
-            "customers": len(np.unique(who)),
-            "buyers": len(np.unique(who[y > 0])),
-            "censored": int(censored.sum()),
-            "auc_ci": auc_interval(p, y, who.astype(np.int64)),
-            **classifier(p, y),
-            "calibration_to_end": share(expected, float(y.sum())) if censored.any() else None,
-            "constant_log_loss": constant_log_loss(y),
-            **confusion(p, y, best_threshold(p, y)),
-            "at_half": confusion(p, y, 0.5),
-            "model": {**classifier(model, y), "served": share(float(np.sum(model == p)), len(p))},
-            "rule": classifier(rule, y),
-            "batch": _beside(batch, y, who.astype(np.int64)),
-            "delays": self.delays(),
-            "reliability": reliability(p, y),
-        }
-
-    def clicks(self) -> Floats:
-        """Scored clicks: customer, time, served, rule, batch, label, censored, model."""
-        return np.frombuffer(self._rows, np.float64).reshape(-1, 8)
-
     def probabilities(self) -> dict[str, tuple[Floats, Floats]]:
         """Scored probabilities and labels of each classifier that has any."""
-        rows = self.clicks()
-        returns = np.frombuffer(self._return_rows, np.float64).reshape(-1, 5)
-        found = {"conversion": (rows[:, 2], rows[:, 5]), "return": (returns[:, 1], returns[:, 4])}
+        found = {"conversion": self.conversions.chances(), "return": self.returns.chances()}
         for length, horizon in self.horizons.items():
-            found[f"potential, {span_name(Millis(length))}"] = horizon.chances()
+            found[f"potential, {span_name(Millis(length))}"] = horizon.potential.chances()
         return {name: pair for name, pair in found.items() if len(pair[0])}
 
-    def _share_by(self, spans: Floats) -> Floats:
-        """Share of the orders before the scored part that came within a span; 1 if none did."""
-        delays = np.sort(np.frombuffer(self._delays, np.int64))
-        if not len(delays):
-            return np.ones(len(spans))
-        return np.asarray(np.searchsorted(delays, spans, side="right") / len(delays))
 
-    def delays(self) -> dict[str, float]:
-        """Share of the orders before the scored part that came within some spans."""
-        spans = [span for span in DELAYS if span <= self.plan.window]
-        shares = self._share_by(np.array(spans, dtype=np.float64))
-        return {
-            span_name(Millis(span)): float(part) for span, part in zip(spans, shares, strict=True)
-        }
-
-    def _potential(self) -> Row | None:
-        found = {
-            span_name(Millis(length)): one
-            for length, horizon in self.horizons.items()
-            if (one := horizon.potential()) is not None
-        }
-        if not found:
-            return None
-        longest = found[list(found)[-1]]
-        return {**longest, "horizon": list(found)[-1], "horizons": found}
-
-    def _return(self) -> Row | None:
-        rows = np.frombuffer(self._return_rows, np.float64).reshape(-1, 5)
-        if not len(rows):
-            return None
-        who, p, rule, batch, y = rows.T
-        return {
-            "n": len(p),
-            "positives": int(y.sum()),
-            "auc_ci": auc_interval(p, y, who.astype(np.int64)),
-            **classifier(p, y),
-            "constant_log_loss": constant_log_loss(y),
-            **confusion(p, y, 0.5),
-            "rule": classifier(rule, y),
-            "batch": _beside(batch, y, who.astype(np.int64)),
-            "reliability": reliability(p, y),
-        }
-
-
-def _beside(p: Floats, y: Floats, who: Ints) -> Row | None:
-    """What the batch model reached; None if it said nothing."""
-    if np.isnan(p).any():
+def _by_horizon(horizons: dict[int, Horizon]) -> Row | None:
+    """How right chances were: the longest horizon's at the top, all of them below."""
+    found = {
+        span_name(Millis(length)): one
+        for length, horizon in horizons.items()
+        if (one := horizon.potential.report()) is not None
+    }
+    if not found:
         return None
-    return {**classifier(p, y), "auc_ci": auc_interval(p, y, who)}
+    longest = list(found)[-1]
+    return {**found[longest], "horizon": longest, "horizons": found}
 
 
 def _readable(run: list[Event]) -> Iterator[Row]:

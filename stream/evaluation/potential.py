@@ -1,0 +1,113 @@
+"""Chances that demand rises, of one horizon: what was said, what came, and the score."""
+
+from array import array
+from collections.abc import Sequence
+from math import nan
+from typing import NamedTuple
+
+import numpy as np
+
+from stream.evaluation.batch import Batch
+from stream.evaluation.measures import (
+    Floats,
+    auc_interval,
+    best_threshold,
+    classifier,
+    confusion,
+    constant_log_loss,
+    reliability,
+)
+from stream.evaluation.plan import Row
+from stream.products.forecasts import Forecast
+
+OF_LATE = 5_000
+"""Predictions before the scored part on which a threshold is chosen."""
+_WHO, _SERVED, _RULE, _BATCH, _LABEL = range(5)
+
+
+class Told(NamedTuple):
+    """A chance that was said, and what came.
+
+    Attributes:
+        number: Of the product, or of the category.
+    """
+
+    number: int
+    forecast: Forecast
+    rose: bool
+
+
+class Potential:
+    """What was said of rises at each boundary of a horizon, and what came."""
+
+    def __init__(self, horizon: int, score_from: int, *, batch: bool) -> None:
+        self._horizon = horizon
+        self._score_from = score_from
+        self._batch = Batch(on=batch)
+        self._rows = array("d")
+        self._training = array("d")
+
+    def settle(self, time: int, told: Sequence[Told]) -> None:
+        """Take note of what came of the chances that were said at a boundary.
+
+        Args:
+            time: The boundary, ms.
+            told: One for each product, or category.
+        """
+        scored = time >= self._score_from
+        if scored and not self._batch.fitted:
+            self._batch.fit()
+        rows = [one.forecast.x for one in told]
+        batch = self._batch.says_all(rows) if scored else np.full(len(rows), nan)
+        for (number, forecast, rose), other in zip(told, batch, strict=True):
+            chance, rule = forecast.chance, forecast.rule_chance
+            row = (
+                number,
+                nan if chance is None else chance,
+                nan if rule is None else rule,
+                other,
+                rose,
+            )
+            if scored:
+                self._rows.extend(map(float, row))
+            elif time + self._horizon <= self._score_from:
+                self._training.extend(map(float, row))
+                self._batch.add(forecast.x, rose)
+
+    def scored(self) -> Floats:
+        """Scored chances: product, served, rule, batch, label."""
+        return np.frombuffer(self._rows, np.float64).reshape(-1, _LABEL + 1)
+
+    def chances(self) -> tuple[Floats, Floats]:
+        """Chances as they were served, and what came."""
+        rows = self.scored()
+        return rows[:, _SERVED], rows[:, _LABEL]
+
+    def report(self) -> Row | None:
+        """How right the chances were; None if none was scored."""
+        rows = self.scored()
+        before = np.frombuffer(self._training, np.float64).reshape(-1, _LABEL + 1)[-OF_LATE:]
+        if not len(rows):
+            return None
+        y, seen = rows[:, _LABEL], before[:, _LABEL]
+
+        def measured(place: int, threshold: float) -> Row:
+            p = rows[:, place]
+            return {
+                **classifier(p, y),
+                **confusion(p, y, threshold),
+                "at_half": confusion(p, y, 0.5),
+            }
+
+        served, rule, batch = rows[:, _SERVED], _RULE, _BATCH
+        silent = bool(np.isnan(rows[:, batch]).any())
+        return {
+            "n": len(rows),
+            "positives": int(y.sum()),
+            "auc_ci": auc_interval(served, y, rows[:, _WHO].astype(np.int64)),
+            **measured(_SERVED, best_threshold(before[:, _SERVED], seen)),
+            "constant_log_loss": constant_log_loss(y),
+            "momentum": measured(rule, best_threshold(before[:, rule], seen)),
+            "batch": None if silent else measured(batch, self._batch.threshold),
+            "reliability": reliability(served, y),
+        }
