@@ -53,6 +53,20 @@ def shop(seed: int = 1, clicks: int = 2_400, days: int = DAYS) -> list[Event]:
     return sorted(log, key=lambda event: event["time"])
 
 
+def shelved(events: Sequence[Event]) -> list[Event]:
+    """They with categories: clicks name them, one product moves to another after half the time."""
+    middle = BEGIN + DAYS * DAY // 2
+    told = []
+    for e in events:
+        if "items" in e:
+            told.append(e)
+            continue
+        number = int(e["product_id"][1:])
+        moved = number == 3 and e["time"] >= middle
+        told.append({**e, "category": "moved to" if moved else f"k{number % 3}"})
+    return told
+
+
 def logged(events: Sequence[Event]) -> list[Logged]:
     """They as a log holds them."""
     return [Logged(topic_of(e), e["user_id"], Millis(e["time"]), e) for e in events]  # type: ignore[arg-type]
@@ -110,7 +124,7 @@ def knows_no_future(log: list[Logged], at: int, score_from: int) -> None:
 @pytest.mark.parametrize("at", [700, 1_531, 2_000])
 def test_no_future_is_known(at: int) -> None:
     """Whatever comes after a time, what was said before it is the same, bit for bit."""
-    knows_no_future(logged(shop()), at, FROM)
+    knows_no_future(logged(shelved(shop())), at, FROM)
 
 
 def recorded() -> list[Logged]:
@@ -184,7 +198,7 @@ def test_a_prediction_of_each_kind_is_compared() -> None:
 
 def test_a_log_that_is_there_twice_says_the_same() -> None:
     """Each event right behind itself."""
-    log = logged(shop())
+    log = logged(shelved(shop()))
     twice = [event for event in log for _ in range(2)]
     assert evaluated(twice)[0] == evaluated(log)[0]
 
@@ -236,6 +250,7 @@ def test_demand_is_what_a_look_at_the_whole_log_says() -> None:
     assert len(wrong) <= 3
     weekly = [row for row in of_kind(rows, "potential") if row["horizon"] == "7d"]
     assert weekly
+    assert not any("category" in row for row in weekly)
     for row in weekly:
         first = days[row["time"]]
         now, last = (
@@ -243,6 +258,86 @@ def test_demand_is_what_a_look_at_the_whole_log_says() -> None:
             for start in (first, first - 7)
         )
         assert row["label"] == (now >= 1.5 * last and now >= 3)
+
+
+def test_labels_of_categories_are_what_a_look_at_the_whole_log_says() -> None:
+    """An order line belongs to the category that its product had been given by then."""
+    events = shelved(shop())
+    rows = evaluated(logged(events))[0]
+    given: dict[str, str] = {}
+    lines: dict[tuple[str, str], tuple[int, str]] = {}
+    units: dict[tuple[str, int], int] = {}
+    known: dict[str, int] = {}
+    for e in events:
+        if "category" in e:
+            given[e["product_id"]] = e["category"]
+            known.setdefault(e["category"], e["time"])
+        for item in e.get("items", ()):
+            name = e["order_id"], item["product_id"]
+            sign = 1 if e["type"] == "purchase" else -1
+            if sign > 0 and item["product_id"] in given:
+                lines[name] = (e["time"] - BEGIN) // DAY, given[item["product_id"]]
+            if name in lines:
+                day, category = lines[name]
+                units[category, day] = units.get((category, day), 0) + sign * item["quantity"]
+    said = [row for row in of_kind(rows, "potential") if "category" in row]
+    for horizon, length in (("1d", 1), ("7d", 7)):
+        labels = {
+            (row["category"], row["time"]): row["label"]
+            for row in said
+            if row["horizon"] == horizon
+        }
+        expected = {}
+        for first in range(length, DAYS - length + 1, length):
+            for category, since in known.items():
+                now, last = (
+                    sum(units.get((category, day), 0) for day in range(start, start + length))
+                    for start in (first, first - length)
+                )
+                if since < BEGIN + first * DAY:
+                    time = rfc3339(Millis(BEGIN + first * DAY))
+                    expected[category, time] = int(now >= 1.5 * last and now >= 3)
+        assert labels.keys() == expected.keys()
+        # A refund after midnight comes when that day is settled.
+        assert sum(labels[name] != expected[name] for name in labels) <= 1
+        assert "moved to" in {category for category, _ in labels}
+        assert 0 < sum(labels.values()) < len(labels)
+
+
+def test_the_catalogue_says_to_which_category_an_order_line_belongs() -> None:
+    """From when it is read, whatever events say; what sells nothing is there with 0."""
+    listing = {"product_id": "p", "time": BEGIN, "category": "listed"}
+    events = [
+        click("c", BEGIN + HOUR, category="clicked"),
+        *(
+            purchase(
+                f"o{day}", BEGIN + day * DAY + 2 * HOUR, ("p", 1 + 2 * day), order_id=f"o{day}"
+            )
+            for day in range(3)
+        ),
+        *(
+            click(f"d{day}", BEGIN + day * DAY, product_id="q", category="other")
+            for day in range(4)
+        ),
+        click("end", BEGIN + 4 * DAY, product_id="q"),
+    ]
+    log = [
+        Logged("catalog", "p", Millis(BEGIN), listing),
+        *logged(sorted(events, key=lambda e: e["time"])),
+    ]
+    rows = evaluated(log, BEGIN)[0]
+    found = [
+        (row["category"], row["time"][:10], row["label"])
+        for row in of_kind(rows, "potential")
+        if row["horizon"] == "1d" and "category" in row
+    ]
+    days = [rfc3339(Millis(BEGIN + day * DAY))[:10] for day in (1, 2, 3)]
+    labels = {"listed": (1, 1, 0), "other": (0, 0, 0)}
+    assert sorted(found) == sorted(
+        (name, day, label)
+        for name, of_days in labels.items()
+        for day, label in zip(days, of_days, strict=True)
+    )
 
 
 def test_where_labels_are_permuted_nothing_is_learned() -> None:
@@ -303,10 +398,10 @@ def ran(*words: str) -> Any:
 
 def test_the_report_has_its_shape(tmp_path: Path) -> None:
     """With batch models, pictures and a dump."""
-    events = shop()
+    events = shelved(shop())
     file, dump, plots = write(tmp_path / "log", events), tmp_path / "dump", tmp_path / "plots"
     words = ["--dump", str(dump), "--plots", str(plots), "--best-sellers", "5", *EARLY]
-    said = ran("--clicks", file, *words)
+    said = ran("--clicks", file, "--horizon", "1d", "--horizon", "7d", *words)
     assert {"conversion", "potential", "demand", "return"} <= said.keys()
     conversion = said["conversion"]
     assert len(conversion["auc_ci"]) == 2
@@ -314,6 +409,10 @@ def test_the_report_has_its_shape(tmp_path: Path) -> None:
     names = {"n", "positives", "auc", "log_loss", "constant_log_loss", "calibration"}
     assert names <= conversion.keys()
     assert {"accuracy", "precision", "recall", "f1", "momentum"} <= said["potential"].keys()
+    for potential in (said["potential"], said["potential"]["categories"]):
+        daily = potential["horizons"]["1d"]
+        assert {"auc", "log_loss", "f1"} <= daily["batch_lags"].keys() & daily["batch"].keys()
+        assert potential["horizons"]["7d"]["n"] == potential["n"] > 0
     week = said["demand"]["7d"]
     assert {"n", "mae", "rmse", "rmsse", "r2", "bias", "coverage", "baselines"} <= week.keys()
     assert {"mae", "rmsse"} <= week["baselines"]["naive"].keys()

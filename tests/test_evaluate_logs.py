@@ -71,6 +71,7 @@ def test_what_is_listed_long_before_is_known_and_long_after_is_not(tmp_path: Pat
     more = said_of(tmp_path / "log", events, "--catalog", catalog, "--market", market)
     for name in ("until", "score_from", "bad_rows", "notices"):
         assert more[name] == alone[name]
+    assert more["settled"].pop("potential_category") > 0
     assert more["settled"] == alone["settled"]
 
 

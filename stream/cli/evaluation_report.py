@@ -39,14 +39,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             )
         yield f"  base rate known in hindsight: log-loss {_figure(said['constant_log_loss'])}"
         yield f"  batch logistic regression: {_short(said['batch'])}"
-    for horizon, said in (report["potential"] or {"horizons": {}})["horizons"].items():
-        yield ""
-        yield f"potential, {horizon}: {_classifier(said)}"
-        yield f"  {_confusion(said)}"
-        yield f"  momentum rule: {_short(said['momentum'])}; {_confusion(said['momentum'])}"
-        batch = said["batch"]
-        more = f"; {_confusion(batch)}" if batch else ""
-        yield f"  batch logistic regression: {_short(batch)}{more}"
+    yield from _potential("potential", report["potential"])
+    yield from _potential("potential of categories", (report["potential"] or {}).get("categories"))
     for horizon, said in (report["demand"] or {}).items():
         yield ""
         yield (
@@ -63,6 +57,20 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"return in 28 days: {_classifier(said)}"
         yield f"  expected over happened {_figure(said['calibration'])}"
         yield f"  batch logistic regression: {_short(said['batch'])}"
+
+
+def _potential(name: str, said: dict[str, Any] | None) -> Iterator[str]:
+    for horizon, one in (said or {"horizons": {}})["horizons"].items():
+        yield ""
+        yield f"{name}, {horizon}: {_classifier(one)}"
+        yield f"  {_confusion(one)}"
+        for other, words in (
+            ("momentum", "momentum rule"),
+            ("batch", "batch logistic regression on the same features"),
+            ("batch_lags", "batch logistic regression on the last four windows alone"),
+        ):
+            more = f"; {_confusion(one[other])}" if one[other] else ""
+            yield f"  {words}: {_short(one[other])}{more}"
 
 
 def _figure(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """Units of one horizon: what was forecast, what came, and the score."""
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Demand:
     def add(
         self,
         time: int,
-        forecasts: list[Forecast],
+        forecasts: Sequence[Forecast],
         numbers: Ints,
         simple: Floats,
         actual: list[int],

@@ -8,15 +8,16 @@ import orjson
 from stream.customers.pseudonyms import Pseudonyms
 from stream.evaluation import batch as batches
 from stream.evaluation.conversions import Conversions
-from stream.evaluation.horizon import Horizon
+from stream.evaluation.horizon import Horizon, Kind
 from stream.evaluation.measures import Floats
 from stream.evaluation.plan import Plan, Row, Tell
 from stream.evaluation.returns import RETURN, Returning, Returns
-from stream.evaluation.truth import Orders, Repeats
+from stream.evaluation.truth import Categories, Orders, Repeats
 from stream.evaluation.unsaid import unsaid
 from stream.events.decode import Refused, decode
 from stream.events.logs import Event
 from stream.events.types import Topic
+from stream.products.forecasts import Forecast
 from stream.replay import Recorded, Replay
 from stream.settings import Settings
 from stream.units import DAY, HOUR, SECOND, Millis, rfc3339, span_name
@@ -29,6 +30,8 @@ SILENCE = 6 * SECOND
 """After so long without news, a shard's clock goes on by itself."""
 SECRET = "a log that is evaluated"  # noqa: S105 (the pseudonyms stay in this process)
 CLICKS = ("view_item", "select_item", "add_to_cart", "add_to_wishlist")
+TOPICS: tuple[Topic, ...] = ("clicks", "orders", "catalog")
+KINDS: tuple[Kind, ...] = ("product_id", "category")
 
 
 class Evaluation:
@@ -37,8 +40,9 @@ class Evaluation:
     Attributes:
         events: So many were taken.
         notices: What could not be done, in sentences.
-        settled: Dump rows by kind.
-        conversions, horizons, returns: What was said, and what came of it.
+        settled: Dump rows by kind, those of categories apart.
+        conversions, returns: What was said, and what came of it.
+        horizons, category_horizons: The same of products, and of categories, by length.
     """
 
     def __init__(self, plan: Plan, settings: Settings, dump: Tell) -> None:
@@ -75,12 +79,16 @@ class Evaluation:
         self._began = 0
         self._time = plan.first
         midnight = plan.first // DAY * DAY
-        self.horizons = {
-            horizon: Horizon(horizon, midnight, plan.score_from, batch=batch)
-            for horizon in plan.horizons
-        }
+        self.horizons, self.category_horizons = (
+            {
+                horizon: Horizon(kind, horizon, midnight, plan.score_from, batch=batch)
+                for horizon in plan.horizons
+            }
+            for kind in KINDS
+        )
         self.returns = Returns(midnight, plan.return_from, self._tell, batch=batch)
-        self._orders = Orders(2 * max(plan.horizons, default=DAY))
+        self._categories = Categories()
+        self._orders = Orders(2 * max(plan.horizons, default=DAY), self._categories)
         if plan.batch and not batch:
             self.notices.append(batches.HOW_TO_INSTALL)
 
@@ -120,10 +128,16 @@ class Evaluation:
         self._replay.now = Millis(self._time)
         self._replay.run()
         for event in _readable(run):
-            if event["type"] in CLICKS:
-                self.conversions.click(event, self._pseudonym(event["user_id"]))
-            elif event["type"] in ("purchase", "refund"):
-                self._order(event)
+            match event.get("type"):
+                case None:
+                    listed = event["product_id"], event["category"], event["time"]
+                    self._categories.hear_listing(*listed)
+                case "purchase" | "refund":
+                    self._order(event)
+                case kind:
+                    self._categories.hear(event["product_id"], event.get("category"))
+                    if kind in CLICKS:
+                        self.conversions.click(event, self._pseudonym(event["user_id"]))
         self.conversions.settle(self._time)
 
     def _pseudonym(self, user: str) -> str:
@@ -135,36 +149,38 @@ class Evaluation:
 
     def _order(self, event: Row) -> None:
         time, user = event["time"], event["user_id"]
+        for item in event["items"]:
+            self._categories.hear(item["product_id"], item.get("category"))
         if event["type"] == "purchase" and self._orders.is_new(event):
             for product in {item["product_id"]: None for item in event["items"]}:
                 self.conversions.bought(user, product, time)
             self.returns.ordered(self._pseudonym(user), time)
         for sold in self._orders.take(event):
             for horizon in self.horizons.values():
-                horizon.sell(sold)
+                horizon.windows.sell(sold.product, sold.time, sold.units)
+            if sold.category is not None:
+                for horizon in self.category_horizons.values():
+                    horizon.windows.sell(sold.category, sold.time, sold.units)
 
     def _tell(self, row: Row) -> None:
-        self.settled[row["kind"]] += 1
+        self.settled[f"{row['kind']}_category" if "category" in row else row["kind"]] += 1
         self._dump(row)
 
     def _close(self, time: int) -> None:
         """A boundary: everything before it is known, nothing after it."""
         self._let_go()
         self._pass(time)
-        due = [h for h in self.horizons.values() if h.windows.end == time]
-        for horizon in due:
-            for row in horizon.close(time):
-                self._tell(row)
-        if due:
-            forecasts = [
-                one
-                for shard in self._replay.products
-                for one in shard.forecasts(time)
-                if one.horizon in self.horizons
-            ]
-            for horizon in due:
-                length = horizon.windows.horizon
-                horizon.said(time, [f for f in forecasts if f.horizon == length])
+        due = [length for length, one in self.horizons.items() if one.windows.end == time]
+        for horizons, ask in (
+            (self.horizons, self._forecasts),
+            (self.category_horizons, self._replay.learner.category_forecasts),
+        ):
+            for length in due:
+                for row in horizons[length].close(time):
+                    self._tell(row)
+            forecasts = list(ask(time)) if due else []
+            for length in due:
+                horizons[length].said(time, forecasts)
         if time == self.returns.next:
             self.returns.said(time, self._returning(time), self._users)
 
@@ -180,6 +196,10 @@ class Evaluation:
             if lag > 0:
                 replay.tick(Millis(time + SILENCE + lag))
             replay.run()
+
+    def _forecasts(self, time: int) -> Iterator[Forecast]:
+        for shard in self._replay.products:
+            yield from shard.forecasts(time)
 
     def _returning(self, time: int) -> Iterator[Returning]:
         for shard in self._replay.customers:
@@ -202,18 +222,27 @@ class Evaluation:
             "until": rfc3339(Millis(end)),
             "settled": dict(self.settled),
             "conversion": self.conversions.report(end),
-            "potential": _by_horizon(self.horizons),
+            "potential": self._potential(),
             "demand": {name: one for name, one in demand.items() if one is not None} or None,
             "return": self.returns.report(),
         }
         self.notices += unsaid(report, self.horizons, self.plan.return_from, RETURN)
         return {**report, "notices": self.notices}
 
+    def _potential(self) -> Row | None:
+        products = _by_horizon(self.horizons)
+        if products is None:
+            return None
+        return {**products, "categories": _by_horizon(self.category_horizons)}
+
     def probabilities(self) -> dict[str, tuple[Floats, Floats]]:
         """Scored probabilities and labels of each classifier that has any."""
         found = {"conversion": self.conversions.chances(), "return": self.returns.chances()}
         for length, horizon in self.horizons.items():
-            found[f"potential, {span_name(Millis(length))}"] = horizon.potential.chances()
+            name = f"potential, {span_name(Millis(length))}"
+            found[name] = horizon.potential.chances()
+            of_categories = self.category_horizons[length].potential.chances()
+            found[f"{name}, categories"] = of_categories
         return {name: pair for name, pair in found.items() if len(pair[0])}
 
 
@@ -231,15 +260,13 @@ def _by_horizon(horizons: dict[int, Horizon]) -> Row | None:
 
 
 def _readable(run: list[Event]) -> Iterator[Row]:
-    """The events that the contract allows, in their order."""
+    """The events that the contract allows, in their order; what has no type is a listing."""
     records = [
         (event, Recorded(place, 1 << 52, None, orjson.dumps(event.value)))
         for place, event in enumerate(run)
-        if event.topic in ("clicks", "orders")
     ]
-    topics: tuple[Topic, ...] = ("clicks", "orders")
     found: dict[int, Row | Refused] = {}
-    for topic in topics:
+    for topic in TOPICS:
         batch = [record for event, record in records if event.topic == topic]
         found.update({place: said for _, place, said in decode(topic, batch, 0)})
     for place in sorted(found):

@@ -82,3 +82,12 @@ class History:
         seen = np.maximum(1, (~np.isnan(self._recent[numbers])).sum(axis=1))
         levels = np.nan_to_num(self._levels[numbers])
         return np.column_stack([recent[:, -1], recent.sum(axis=1) / seen, levels])
+
+    def lags(self, numbers: Ints) -> Floats:
+        """Logarithms of the units of the last windows, latest last, and of their mean.
+
+        NaN for a window before the first sale of the product. Shape (products, windows + 1).
+        """
+        recent = self._recent[numbers]
+        mean = self.simple(numbers)[:, SIMPLE.index("mean4")]
+        return np.asarray(np.log1p(np.column_stack([recent, mean])))

@@ -1,43 +1,64 @@
 """One horizon: the forecasts that wait for it to pass, and what came."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from stream.evaluation.demand import Demand
 from stream.evaluation.history import History
 from stream.evaluation.measures import Floats, Ints
 from stream.evaluation.plan import Row
 from stream.evaluation.potential import Potential, Told
-from stream.evaluation.truth import Sold, Windows
+from stream.evaluation.truth import Windows
 from stream.products.forecasts import Forecast
 from stream.products.serving import MINIMUM, UPLIFT
 from stream.units import Millis, rfc3339, span_name
 
+Kind = Literal["product_id", "category"]
+"""What is forecast, by the field of the dump that names it."""
+
 
 @dataclass
 class Open:
-    """The forecasts of one moment. `simple` has the shape (products, forecasters)."""
+    """The forecasts of one moment.
+
+    Attributes:
+        names: Of products, or of categories.
+        numbers: They as the history numbers them.
+        simple: What the simple forecasters say. Shape (products, forecasters).
+        lags: What the plainest batch model sees. Shape (products, lags).
+    """
 
     time: int
-    forecasts: list[Forecast]
+    names: list[str]
+    forecasts: Sequence[Forecast]
     numbers: Ints
     simple: Floats
+    lags: Floats
 
 
 class Horizon:
-    """One horizon: what was said at each of its boundaries, and what came."""
+    """One horizon of all products, or all categories: what was said at each of its boundaries."""
 
-    def __init__(self, horizon: int, first: int, score_from: int, *, batch: bool) -> None:
+    def __init__(
+        self, kind: Kind, horizon: int, first: int, score_from: int, *, batch: bool
+    ) -> None:
+        """Begin.
+
+        Args:
+            kind: What is forecast.
+            horizon: Its length, ms.
+            first: Where the first window begins.
+            score_from: Predictions from then on are counted.
+            batch: Train the batch models.
+        """
         self.windows = Windows(horizon, first)
         self.history = History()
         self.demand = Demand(self.history)
         self.potential = Potential(horizon, score_from, batch=batch)
+        self._kind = kind
         self._score_from = score_from
         self._open: Open | None = None
-
-    def sell(self, sold: Sold) -> None:
-        """Count what was sold."""
-        self.windows.sell(sold)
 
     def close(self, time: int) -> Iterator[Row]:
         """Settle what was said at the last boundary."""
@@ -48,42 +69,58 @@ class Horizon:
         self.history.add(windows.now, scored=time > self._score_from)
         windows.turn()
 
-    def said(self, time: int, forecasts: list[Forecast]) -> None:
+    def said(self, time: int, said: Sequence[Forecast]) -> None:
         """Let the forecasts of a boundary wait for their horizon to pass."""
-        numbers = self.history.number([forecast.product for forecast in forecasts])
-        self._open = Open(time, forecasts, numbers, self.history.simple(numbers))
+        said = [forecast for forecast in said if forecast.horizon == self.windows.horizon]
+        names = [self._name(forecast) for forecast in said]
+        numbers, history = self.history.number(names), self.history
+        simple, lags = history.simple(numbers), history.lags(numbers)
+        self._open = Open(time, names, said, numbers, simple, lags)
+
+    def _name(self, forecast: Forecast) -> str:
+        return forecast.product if self._kind == "product_id" else forecast.category or ""
 
     def _settle(self, opened: Open) -> Iterator[Row]:
-        now, last, horizon = self.windows.now, self.windows.last, self.windows.horizon
+        now, last = self.windows.now, self.windows.last
         # Where refunds have changed the last window since, the windows know it.
-        actual = [max(0, now.get(forecast.product, 0)) for forecast in opened.forecasts]
-        before = [max(0, last.get(forecast.product, 0)) for forecast in opened.forecasts]
-        fixed = {"horizon": span_name(Millis(horizon)), "time": rfc3339(Millis(opened.time))}
-        for forecast, units in zip(opened.forecasts, actual, strict=True):
-            said = {"mean": forecast.mean, "p10": forecast.p10, "p50": forecast.p50}
-            yield {
-                "kind": "demand",
-                "product_id": forecast.product,
-                **fixed,
-                **said,
-                "p90": forecast.p90,
-                "actual": units,
-            }
+        actual = [max(0, now.get(name, 0)) for name in opened.names]
+        before = [max(0, last.get(name, 0)) for name in opened.names]
+        if self._kind == "product_id":
+            yield from self._demand_rows(opened, actual)
         if opened.time >= self._score_from:
             self.demand.add(opened.time, opened.forecasts, opened.numbers, opened.simple, actual)
         told = [
-            Told(int(number), forecast, units >= UPLIFT * old and units >= MINIMUM)
-            for number, forecast, units, old in zip(
-                opened.numbers, opened.forecasts, actual, before, strict=True
+            Told(int(number), forecast, lags, units >= UPLIFT * old and units >= MINIMUM)
+            for number, forecast, lags, units, old in zip(
+                opened.numbers, opened.forecasts, opened.lags.tolist(), actual, before, strict=True
             )
             if forecast.chance is not None
         ]
-        for _, forecast, rose in told:
+        for one in told:
             yield {
                 "kind": "potential",
-                "product_id": forecast.product,
-                **fixed,
-                "p": forecast.chance,
-                "label": int(rose),
+                self._kind: self._name(one.forecast),
+                **self._fixed(opened.time),
+                "p": one.forecast.chance,
+                "label": int(one.rose),
             }
         self.potential.settle(opened.time, told)
+
+    def _demand_rows(self, opened: Open, actual: list[int]) -> Iterator[Row]:
+        for name, forecast, units in zip(opened.names, opened.forecasts, actual, strict=True):
+            yield {
+                "kind": "demand",
+                "product_id": name,
+                **self._fixed(opened.time),
+                "mean": forecast.mean,
+                "p10": forecast.p10,
+                "p50": forecast.p50,
+                "p90": forecast.p90,
+                "actual": units,
+            }
+
+    def _fixed(self, time: int) -> Row:
+        return {
+            "horizon": span_name(Millis(self.windows.horizon)),
+            "time": rfc3339(Millis(time)),
+        }

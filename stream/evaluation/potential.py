@@ -22,7 +22,7 @@ from stream.products.forecasts import Forecast
 
 OF_LATE = 5_000
 """Predictions before the scored part on which a threshold is chosen."""
-_WHO, _SERVED, _RULE, _BATCH, _LABEL = range(5)
+_WHO, _SERVED, _RULE, _BATCH, _LAGS, _LABEL = range(6)
 
 
 class Told(NamedTuple):
@@ -30,10 +30,12 @@ class Told(NamedTuple):
 
     Attributes:
         number: Of the product, or of the category.
+        lags: What a batch model sees that knows nothing but past units.
     """
 
     number: int
     forecast: Forecast
+    lags: list[float]
     rose: bool
 
 
@@ -44,6 +46,7 @@ class Potential:
         self._horizon = horizon
         self._score_from = score_from
         self._batch = Batch(on=batch)
+        self._batch_lags = Batch(on=batch)
         self._rows = array("d")
         self._training = array("d")
 
@@ -55,27 +58,30 @@ class Potential:
             told: One for each product, or category.
         """
         scored = time >= self._score_from
-        if scored and not self._batch.fitted:
-            self._batch.fit()
-        rows = [one.forecast.x for one in told]
-        batch = self._batch.says_all(rows) if scored else np.full(len(rows), nan)
-        for (number, forecast, rose), other in zip(told, batch, strict=True):
-            chance, rule = forecast.chance, forecast.rule_chance
+        silent = [nan] * len(told)
+        batch, lags = silent, silent
+        if scored:
+            batch = _answers(self._batch, [one.forecast.x for one in told])
+            lags = _answers(self._batch_lags, [one.lags for one in told])
+        for one, by_batch, by_lags in zip(told, batch, lags, strict=True):
+            chance, rule = one.forecast.chance, one.forecast.rule_chance
             row = (
-                number,
+                one.number,
                 nan if chance is None else chance,
                 nan if rule is None else rule,
-                other,
-                rose,
+                by_batch,
+                by_lags,
+                one.rose,
             )
             if scored:
                 self._rows.extend(map(float, row))
             elif time + self._horizon <= self._score_from:
                 self._training.extend(map(float, row))
-                self._batch.add(forecast.x, rose)
+                self._batch.add(one.forecast.x, one.rose)
+                self._batch_lags.add(one.lags, one.rose)
 
     def scored(self) -> Floats:
-        """Scored chances: product, served, rule, batch, label."""
+        """Scored chances: product, served, rule, both batch models, label."""
         return np.frombuffer(self._rows, np.float64).reshape(-1, _LABEL + 1)
 
     def chances(self) -> tuple[Floats, Floats]:
@@ -99,15 +105,24 @@ class Potential:
                 "at_half": confusion(p, y, 0.5),
             }
 
-        served, rule, batch = rows[:, _SERVED], _RULE, _BATCH
-        silent = bool(np.isnan(rows[:, batch]).any())
+        def batch(place: int, threshold: float) -> Row | None:
+            return None if np.isnan(rows[:, place]).any() else measured(place, threshold)
+
+        served = rows[:, _SERVED]
         return {
             "n": len(rows),
             "positives": int(y.sum()),
             "auc_ci": auc_interval(served, y, rows[:, _WHO].astype(np.int64)),
             **measured(_SERVED, best_threshold(before[:, _SERVED], seen)),
             "constant_log_loss": constant_log_loss(y),
-            "momentum": measured(rule, best_threshold(before[:, rule], seen)),
-            "batch": None if silent else measured(batch, self._batch.threshold),
+            "momentum": measured(_RULE, best_threshold(before[:, _RULE], seen)),
+            "batch": batch(_BATCH, self._batch.threshold),
+            "batch_lags": batch(_LAGS, self._batch_lags.threshold),
             "reliability": reliability(served, y),
         }
+
+
+def _answers(batch: Batch, rows: Sequence[Sequence[float | None]]) -> list[float]:
+    if not batch.fitted:
+        batch.fit()
+    return [float(p) for p in batch.says_all(rows)]

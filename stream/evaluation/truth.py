@@ -93,25 +93,62 @@ class Clicks:
             yield click
 
 
+class Categories:
+    """Which category each product has been given so far: by the catalogue, else by the events."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}
+        self._listed: dict[str, int] = {}
+
+    def hear(self, product: str, category: str | None) -> None:
+        """Take an event's own word while the catalogue is silent."""
+        if category is not None and product not in self._listed:
+            self._given[product] = category
+
+    def hear_listing(self, product: str, category: str, time: int) -> None:
+        """Take the catalogue's word, but for what it has overruled already."""
+        if time >= self._listed.get(product, 0):
+            self._given[product], self._listed[product] = category, time
+
+    def of(self, product: str) -> str | None:
+        """The category of a product as of now."""
+        return self._given.get(product)
+
+
 class Sold(NamedTuple):
-    """Units of a product that were sold, or taken back, at the time of their purchase."""
+    """Units that were sold, or taken back, at the time of their purchase.
+
+    Attributes:
+        category: That of the product when the purchase was read.
+    """
 
     product: str
+    category: str | None
     time: int
     units: int
+
+
+@dataclass(slots=True)
+class Line:
+    """Units of a product in an order, less what was taken back."""
+
+    category: str | None
+    units: int = 0
 
 
 class Orders:
     """Orders of late, so that a refund takes back what its purchase had counted, and no more."""
 
-    def __init__(self, kept: int) -> None:
+    def __init__(self, kept: int, categories: Categories) -> None:
         """Begin.
 
         Args:
             kept: How long an order is remembered, ms.
+            categories: Which category each product has.
         """
         self._kept = kept
-        self._orders: dict[tuple[str, str], tuple[int, dict[str, int]]] = {}
+        self._categories = categories
+        self._orders: dict[tuple[str, str], tuple[int, dict[str, Line]]] = {}
         self._early: dict[tuple[str, str], list[tuple[str, int]]] = {}
         self._ages: deque[tuple[int, tuple[str, str]]] = deque()
 
@@ -126,14 +163,15 @@ class Orders:
             for item in event["items"]:
                 yield from self._take_back(name, item["product_id"], item["quantity"], time)
         elif name not in self._orders:
-            lines: dict[str, int] = {}
+            lines: dict[str, Line] = {}
             for item in event["items"]:
                 product = item["product_id"]
-                lines[product] = lines.get(product, 0) + item["quantity"]
+                line = lines.setdefault(product, Line(self._categories.of(product)))
+                line.units += item["quantity"]
             self._orders[name] = time, lines
             self._ages.append((time, name))
-            for product, units in tuple(lines.items()):
-                yield Sold(product, time, units)
+            for product, line in tuple(lines.items()):
+                yield Sold(product, line.category, time, line.units)
             for product, units in self._early.pop(name, ()):
                 yield from self._take_back(name, product, units, time)
 
@@ -149,14 +187,14 @@ class Orders:
             self._ages.append((now, name))
             return
         time, lines = self._orders[name]
-        back = min(units, lines.get(product, 0))
-        if back:
-            lines[product] -= back
-            yield Sold(product, time, -back)
+        line = lines.get(product)
+        if line is not None and (back := min(units, line.units)):
+            line.units -= back
+            yield Sold(product, line.category, time, -back)
 
 
 class Windows:
-    """Units by product in the present window of a horizon, and in the last one.
+    """Units by product, or category, in the present window of a horizon, and in the last one.
 
     Attributes:
         end: Of the present window.
@@ -169,13 +207,13 @@ class Windows:
         self.now: dict[str, int] = {}
         self.last: dict[str, int] = {}
 
-    def sell(self, sold: Sold) -> None:
+    def sell(self, what: str, time: int, units: int) -> None:
         """Count units where they belong; what lies further back is settled."""
-        age = self.end - sold.time
+        age = self.end - time
         if 0 < age <= self.horizon:
-            self.now[sold.product] = self.now.get(sold.product, 0) + sold.units
+            self.now[what] = self.now.get(what, 0) + units
         elif self.horizon < age <= 2 * self.horizon:
-            self.last[sold.product] = self.last.get(sold.product, 0) + sold.units
+            self.last[what] = self.last.get(what, 0) + units
 
     def turn(self) -> None:
         """The present window is over."""
