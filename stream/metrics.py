@@ -12,6 +12,7 @@ REFUSED = "refused:"
 """A count of this beginning is one reason's."""
 
 HELP = {
+    "category_windows": "Forecasts of categories whose horizon has passed.",
     "clicks": "Clicks counted.",
     "duplicates": "Events left out because they had been counted before.",
     "erased": "Customers forgotten on request.",

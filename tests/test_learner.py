@@ -8,12 +8,13 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import BEGIN, click, cut, purchase, recorded, settled
+from learning import PLAN, Bench
+from making import BEGIN, click, cut, purchase, settled
 
 from stream import keys
 from stream.errors import BadSnapshot
 from stream.learner.models import Models, PotentialModel
-from stream.learner.shard import LearnerPlan, LearnerShard
+from stream.learner.shard import LearnerShard
 from stream.models import snapshots
 from stream.models.stacking import CANDIDATES, Outlook
 from stream.products.features import CLICK_NAMES, NAMES
@@ -26,11 +27,9 @@ from stream.products.serving import (
     UPLIFT,
     Serving,
 )
-from stream.shards import Batch, Changes, Memory, Put
+from stream.shards import Batch, Memory, Put
 from stream.units import DAY, HOUR, MINUTE, Millis
-from stream.wire import Entry, pack
 
-PLAN = LearnerPlan(HOUR, 1_000)
 seeds = st.integers(0, 10**6)
 
 
@@ -102,40 +101,6 @@ def examples(seed: int, number: int) -> list[list[Any]]:
     return told  # fmt: skip
 
 
-class Bench:
-    """A learner by itself, its rows, and the messages that reach it."""
-
-    def __init__(self, notes: dict[str, bytes] | None = None, first: int = 0) -> None:
-        self.shard = LearnerShard(0, PLAN, Memory(notes or {}, birth="b"))
-        self.rows: dict[str, bytes | None] = {}
-        self.notes = dict(notes or {})
-        self._serial = first
-
-    def hear(self, told: list[list[Any]], *, times: int = 1) -> None:
-        """Receive one message, as often as it is sent."""
-        placed: list[Entry] = []
-        for one in told:
-            self._serial += 1
-            placed.append(["products.0", self._serial, *one])
-        (raw,) = pack("products.0", "b", BEGIN, placed)
-        for _ in range(times):
-            self.shard.offer(Batch("examples", 0, recorded([raw], self._serial), 1), None)
-        while (missing := self.shard.due(7)) is not None:
-            self.shard.fold({id_: self.rows.get(id_) for id_ in missing})
-
-    def changes(self) -> Changes:
-        """Store what has come."""
-        changes = self.shard.changes()
-        assert changes is not None
-        self.rows.update(changes.rows)
-        self.notes.update(changes.notes)
-        return changes
-
-    def learned(self) -> dict[str, bytes]:
-        """All models, bit for bit."""
-        return self.shard.models.snapshots(0)
-
-
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.lists(st.integers(1, 30), max_size=8), st.integers(1, 3))
 def test_cuts_and_repetitions_change_nothing(seed: int, cuts: list[int], times: int) -> None:
@@ -144,7 +109,7 @@ def test_cuts_and_repetitions_change_nothing(seed: int, cuts: list[int], times: 
     whole, parts = Bench(), Bench()
     whole.hear(told)
     for run in cut(told, cuts):
-        parts.hear(list(run), times=times)
+        parts.hear(run, times=times)
         parts.changes()
     whole.changes()
     parts.hear([])
@@ -159,13 +124,13 @@ def test_cuts_and_repetitions_change_nothing(seed: int, cuts: list[int], times: 
 def test_a_restart_changes_nothing(seed: int, at: int) -> None:
     """A learner that goes on from its checkpoint learns as if it had never stopped."""
     told = examples(seed, 80)
-    steady, before = Bench(), Bench()
-    before.hear(told[:at])
-    before.changes()
-    after = Bench(before.notes, at)
-    after.rows = before.rows
+    steady, after = Bench(), Bench()
+    after.hear(told[:at])
+    after.changes()
+    after.restart()
+    after.hear(told[at:])
+    steady.hear(told)
     for bench in (steady, after):
-        bench.hear(told if bench is steady else told[at:])
         bench.changes()
     assert after.learned() == steady.learned()
     for category, raw in steady.rows.items():
@@ -299,11 +264,11 @@ def test_versions_rise_with_every_snapshot() -> None:
     assert b"1" in [p.value for p in bench.changes().published if isinstance(p, Put)]
     bench.hear([])
     assert bench.changes().published == []
-    again = Bench(bench.notes, 5)
-    assert again.shard.serving().version == 1
-    again.hear(examples(2, 5))
-    again.changes()
-    assert again.shard.serving().version == 2
+    bench.restart()
+    assert bench.shard.serving().version == 1
+    bench.hear(examples(2, 5))
+    bench.changes()
+    assert bench.shard.serving().version == 2
 
 
 @pytest.mark.parametrize("name", [name for name, _ in Models().named()])

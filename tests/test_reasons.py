@@ -9,9 +9,10 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from learning import Bench
 from making import settled
 from test_evaluate import logged, shop
-from test_learner import Bench, examples
+from test_learner import examples
 
 from stream import keys
 from stream.models.linear import Linear, log_odds, probability
@@ -80,7 +81,8 @@ def test_reasons_of_categories_make_their_score() -> None:
     bench = Bench()
     bench.hear(examples(3, 80))
     published = bench.changes().published
-    base = bench.shard.serving().potential[SCORE_HORIZON].served.intercept
+    judge = bench.shard.models.categories.potential[SCORE_HORIZON].judge()
+    base = judge.served.intercept
     documents = [
         orjson.loads(put.value)
         for put in published

@@ -144,8 +144,12 @@ def _quality(models: dict[str, Any]) -> Iterator[str]:
     conversion = models["conversion"]
     yield f"conversion: {_classifier(conversion)}"
     yield f"return: {_classifier(models['return'])}"
-    for horizon, quality in models["potential"].items():
-        yield f"potential, {horizon}: {_classifier(quality)}"
+    for name, words in (
+        ("potential", "potential"),
+        ("potential_category", "potential of categories"),
+    ):
+        for horizon, quality in models[name].items():
+            yield f"{words}, {horizon}: {_classifier(quality)}"
     for horizon, quality in models["demand"].items():
         if not quality["n"]:
             yield f"demand, {horizon}: no horizon has passed yet"

@@ -38,6 +38,8 @@ BASE_STRENGTH = 100.0
 BASE_KEPT = 1.0 - 1.0 / 20_000
 ERRORS_KEPT = 1.0 - 1.0 / 5_000
 MOST_ERROR = 1e9
+CATEGORY = "_category"
+"""At the end of the names of what is learned from categories."""
 
 
 class ConversionModel:
@@ -206,14 +208,50 @@ class DemandModel:
         return {**self.quality.report(), "baseline": SIMPLE[self._simple]}
 
 
+class Sales:
+    """Potential and demand of products, or of categories, by horizon."""
+
+    def __init__(self) -> None:
+        self.potential = {horizon: PotentialModel() for horizon in POTENTIAL_HORIZONS}
+        self.demand = {horizon: DemandModel(horizon) for horizon in DEMAND_HORIZONS}
+
+    def learn(self, horizon: int, made: Noted, sold: float) -> None:
+        """Judge what was forecast, then learn from what came."""
+        self.demand[Millis(horizon)].learn(made, sold)
+        if made.chances:
+            self.potential[Millis(horizon)].learn(made, sold)
+
+    def judges(self) -> dict[int, Judge]:
+        """What is served of potential."""
+        return {h: m.judge() for h, m in self.potential.items()}
+
+    def forecasters(self) -> dict[int, Forecaster]:
+        """What is served of demand."""
+        return {h: m.forecaster() for h, m in self.demand.items()}
+
+    def named(self, suffix: str = "") -> Iterator[tuple[str, PotentialModel | DemandModel]]:
+        """Every model with its name."""
+        for horizon, potential in self.potential.items():
+            yield f"potential{suffix}:{span_name(horizon)}", potential
+        for horizon, demand in self.demand.items():
+            yield f"demand{suffix}:{span_name(horizon)}", demand
+
+    def reports(self, suffix: str = "") -> dict[str, dict[str, Any]]:
+        """How right they have been of late."""
+        return {
+            f"potential{suffix}": {span_name(h): m.report() for h, m in self.potential.items()},
+            f"demand{suffix}": {span_name(h): m.report() for h, m in self.demand.items()},
+        }
+
+
 class Models:
     """All that is learned."""
 
     def __init__(self) -> None:
         self.conversion = ConversionModel()
         self.returning = ReturnModel()
-        self.potential = {horizon: PotentialModel() for horizon in POTENTIAL_HORIZONS}
-        self.demand = {horizon: DemandModel(horizon) for horizon in DEMAND_HORIZONS}
+        self.products = Sales()
+        self.categories = Sales()
 
     def named(
         self,
@@ -221,10 +259,8 @@ class Models:
         """Every model with its name."""
         yield "conversion", self.conversion
         yield "return", self.returning
-        for horizon, potential in self.potential.items():
-            yield f"potential:{span_name(horizon)}", potential
-        for horizon, demand in self.demand.items():
-            yield f"demand:{span_name(horizon)}", demand
+        yield from self.products.named()
+        yield from self.categories.named(CATEGORY)
 
     def snapshots(self, version: int) -> dict[str, bytes]:
         """Write all of them, by name."""
@@ -247,6 +283,6 @@ class Models:
         return {
             "conversion": self.conversion.report(),
             "return": self.returning.report(),
-            "potential": {span_name(h): m.report() for h, m in self.potential.items()},
-            "demand": {span_name(h): m.report() for h, m in self.demand.items()},
+            **self.products.reports(),
+            **self.categories.reports(CATEGORY),
         }

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ from stream import keys
 from stream.clock import Clock
 from stream.events.dead_letters import dead_letter
 from stream.events.decode import Refused, decode
+from stream.learner.categories import Categories
 from stream.learner.market import Market
 from stream.learner.models import Models
 from stream.models import snapshots
@@ -19,20 +20,16 @@ from stream.models.rhythm import RhythmCounts
 from stream.models.signals import Signals
 from stream.products.forecasting import Noted, forecasts
 from stream.products.forecasts import Forecast
-from stream.products.row import ORDERS, UNITS, WIDTH, ProductRow
+from stream.products.ledger import Watch, Window
 from stream.products.scoring import score
 from stream.products.serving import Serving
-from stream.rows import Rows
 from stream.settings import Stage
 from stream.shards import MOST_RENEWED, Batch, Changes, Letter, Memory, Publication, Put, Rank
-from stream.units import DAY, MINUTE, SECOND, Millis
+from stream.units import MINUTE, SECOND, Millis
 from stream.wire import Entry, Inbox
 
 REPORT_EVERY = 5 * SECOND
 """Wall time between two publications of the models' quality."""
-PRICES_SEEN = 1_000.0
-"""The mean price of a category follows about so many of its latest prices."""
-KEPT_BUCKETS = 15 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,6 @@ class LearnerShard:
         self._clock = Clock(notes.get("clock"))
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._version: int = orjson.loads(notes.get("version", b"0"))
-        self._prices: dict[str, tuple[float, float]] = {
-            c: (n, mean) for c, (n, mean) in orjson.loads(notes.get("prices", b"{}")).items()
-        }
         self._rhythm = (
             RhythmCounts.restored(snapshots.decode(notes["rhythm"], "rhythm")[1])
             if "rhythm" in notes
@@ -93,8 +87,10 @@ class LearnerShard:
         self._letters: list[Letter] = []
         self.models = Models()
         self.models.restore(notes)
-        self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
-        self._work: list[Entry] = []
+        self._categories = Categories(plan.bucket, plan.rows, notes, memory.waiting)
+        self._told: list[Window | Watch] = []
+        self._work: list[tuple[Millis, Entry]] = []
+        self._foreseeing: Serving | None = None
         self._now: Millis | None = None
         self._reported: int | None = None
         self._learned = False
@@ -122,20 +118,31 @@ class LearnerShard:
             self._stirred = True
 
     def due(self, limit: int) -> Sequence[str] | None:
-        """Choose examples; name the categories that are not in memory."""
-        taken = False
-        while self._queue and len(self._work) < limit:
+        """Choose what time has told, or examples; name the categories that are not in memory."""
+        bucket = self._clock.watermark // self._plan.bucket
+        self._told.extend(self._categories.due(self._clock.watermark, limit))
+        taken = bool(self._told)
+        # What time tells comes between the same two messages, however many are taken at once.
+        while (
+            self._queue
+            and not self._told
+            and len(self._work) < limit
+            and self._clock.watermark // self._plan.bucket == bucket
+        ):
             taken = True
             topic, _, raw = self._queue.popleft()
             if topic == "market":
                 self._hear(raw)
             elif raw and (message := self._inbox.open(raw)) is not None:
-                self._work.extend(message.entries)
                 if message.mark:  # customers shards tell too rarely to be waited for
                     self._clock.hear(message.sender, message.mark, self._now)
+                watermark = self._clock.watermark
+                self._work.extend((watermark, entry) for entry in message.entries)
         if not taken:
             return None
-        return self._rows.missing(dict.fromkeys(e[3] for e in self._work if e[2] == "category"))
+        names = [e[3] for _, e in self._work if e[2] == "category"]
+        names += [told.product for told in self._told]
+        return self._categories.rows.missing(dict.fromkeys(names))
 
     def _hear(self, said: dict[str, Any] | Refused) -> None:
         if isinstance(said, Refused):
@@ -146,58 +153,63 @@ class LearnerShard:
 
     def fold(self, found: Mapping[str, bytes | None]) -> None:
         """Judge what was predicted, then learn."""
-        self._rows.add(found)
-        for _source, _serial, kind, *what in self._work:
-            match kind:
-                case "click":
-                    positive, late, delay, tail = what
-                    self.models.conversion.learn(
-                        positive=positive, late=late, delay=delay, tail=tail
-                    )
-                case "return":
-                    returned, look = what
-                    self.models.returning.learn(returned=returned, look=look)
-                case "window":
-                    self._window(*what)
-                case "lines":
-                    self._rhythm.add(*what)
-                case _:
-                    self._category(*what)
-            self.counts[kind] += 1
+        categories = self._categories
+        categories.rows.add(found)
+        for told in self._told:
+            if isinstance(told, Watch):
+                categories.close(told, self._clock.watermark, self._foreseen_by())
+            elif (came := categories.settled(told, self._foreseen_by())) is not None:
+                self.models.categories.learn(told.horizon, *came)
+                self._foreseeing = None
+                self.counts["category_windows"] += 1
+        for watermark, entry in self._work:
+            self._learn(entry, watermark)
         for said in self._said:
             self._market.hear(said)
             self.counts["market"] += 1
             self._announced |= said["type"] == "promotion"
             self._signalled |= said["type"] == "signal"
-        if self._work or self._said:
+            self._foreseeing = None
+        if self._work or self._said or self._told:
             self._learned = self._unreported = True
         self._said.clear()
         self._work.clear()
+        self._told.clear()
         self._stirred = True
 
-    def _window(self, _product: str, horizon: int, sold: float, tail: list[Any]) -> None:
-        made = Noted.decoded(tail)
-        self.models.demand[Millis(horizon)].learn(made, sold)
-        if made.chances:
-            self.models.potential[Millis(horizon)].learn(made, sold)
+    def _learn(self, entry: Entry, watermark: Millis) -> None:
+        _source, _serial, kind, *what = entry
+        match kind:
+            case "click":
+                positive, late, delay, tail = what
+                self.models.conversion.learn(positive=positive, late=late, delay=delay, tail=tail)
+            case "return":
+                returned, look = what
+                self.models.returning.learn(returned=returned, look=look)
+            case "window":
+                _product, horizon, sold, tail = what
+                self.models.products.learn(horizon, Noted.decoded(tail), sold)
+            case "lines":
+                self._rhythm.add(*what)
+                self._foreseeing = None
+            case _:
+                category, time, sums = what
+                self._categories.count(category, time, sums, watermark, self._foreseen_by())
+        self.counts[kind] += 1
 
-    def _category(self, category: str, time: int, sums: list[float]) -> None:
-        row = self._rows.change(category)
-        row.category = category
-        for kind in range(WIDTH):
-            if sums[kind]:
-                row.totals[kind] += round(sums[kind])
-                row.count(kind, time, sums[kind])
-        if sums[UNITS]:
-            row.sell(
-                sums[UNITS], time // self._plan.bucket, self._plan.bucket, max(0.0, sums[ORDERS])
+    def _foreseen_by(self) -> Serving:
+        """The models by which categories are forecast, as of now."""
+        if self._foreseeing is None:
+            models = self.models.categories
+            self._foreseeing = Serving(
+                version=self._version,
+                potential=models.judges(),
+                demand=models.forecasters(),
+                rhythm=self._rhythm.rhythm(),
+                signals=self._market.signals.deviations(),
+                promotions=self._market.promotions,
             )
-            row.prune((time - KEPT_BUCKETS) // self._plan.bucket)
-        seen, logs = sums[WIDTH:]
-        if seen:
-            number, mean = self._prices.get(category, (0.0, 0.0))
-            number = min(number + seen, PRICES_SEEN)
-            self._prices[category] = (number, mean + (logs / seen - mean) * min(1.0, seen / number))
+        return self._foreseeing
 
     def tick(self, now: Millis) -> None:
         """Let time pass."""
@@ -215,9 +227,9 @@ class LearnerShard:
             version=self._version,
             conversion=models.conversion.judge(),
             returning=models.returning.judge(),
-            potential={h: m.judge() for h, m in models.potential.items()},
-            demand={h: m.forecaster() for h, m in models.demand.items()},
-            category_prices={c: round(mean, 4) for c, (_, mean) in self._prices.items()},
+            potential=models.products.judges(),
+            demand=models.products.forecasters(),
+            category_prices={c: round(mean, 4) for c, (_, mean) in self._categories.prices.items()},
             rhythm=self._rhythm.rhythm(),
             signals=self._market.signals.deviations(),
             market=self._market_version,
@@ -235,8 +247,8 @@ class LearnerShard:
         Args:
             time: A bucket boundary at or after everything that was folded, ms.
         """
-        serving = self.serving()
-        for category, row in self._rows.held.items():
+        serving = self._foreseen_by()
+        for category, row in self._categories.held():
             for forecast in forecasts("", row, serving, time, self._plan.bucket):
                 yield forecast._replace(category=category)
 
@@ -271,7 +283,7 @@ class LearnerShard:
             notes.update(self.models.snapshots(self._version))
             notes["version"] = orjson.dumps(self._version)
             notes["rhythm"] = snapshots.encode("rhythm", self._version, self._rhythm.state())
-            notes["prices"] = orjson.dumps(self._prices)
+            notes.update(self._categories.notes())
         if report:
             self._reported, self._unreported = self._now, False
             published.extend(
@@ -282,7 +294,13 @@ class LearnerShard:
             published.append(Put(keys.metrics("market"), orjson.dumps(known)))
         self._learned = self._stirred = False
         letters, self._letters = self._letters, []
-        return Changes(rows=self._rows.stored(), notes=notes, letters=letters, published=published)
+        return Changes(
+            rows=self._categories.rows.stored(),
+            waiting=self._categories.waiting(),
+            notes=notes,
+            letters=letters,
+            published=published,
+        )
 
     def _announce(self, notes: dict[str, bytes]) -> Publication:
         """Store what has been announced, and let products shards know."""
@@ -301,8 +319,10 @@ class LearnerShard:
 
     def _scored(self, serving: Serving) -> Iterable[Publication]:
         ranks: dict[str, float] = {}
-        for category in self._rows.changed:
-            row = self._rows.held[category]
+        models, rows = self.models.categories, self._categories.rows
+        serving = replace(serving, potential=models.judges(), demand=models.forecasters())
+        for category in rows.changed:
+            row = rows.held[category]
             document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
             ranks[category] = document["score"]
             yield Put(keys.category(category), orjson.dumps(document))

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from zlib import crc32
 
 import orjson
 
@@ -12,29 +11,21 @@ from stream.models.linear import probability
 from stream.products.candidates import Candidates
 from stream.products.categories import CategorySums
 from stream.products.features import click_features, rounded
-from stream.products.forecasting import Noted, Prospect, noted
 from stream.products.forecasts import ClickPrediction
-from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
+from stream.products.foresight import WEEK, Foresight, Strides
+from stream.products.ledger import Click, Label, Ledger, Sale, Window
 from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
 from stream.products.serving import Serving
 from stream.rows import Rows
 from stream.units import DAY, HOUR
 from stream.wire import Entry
 
-ACTIVE = 8 * DAY
-"""A product is looked at at each bucket's close until it has been quiet for so long."""
-WEEK = 7 * DAY
-REMEMBERED = 26 * WEEK
-"""After that it is dormant: looked at once a week, and no more when it has been quiet so long."""
-KEPT_BUCKETS = 15 * DAY
 STRIDES = {HOUR: 6 * HOUR, DAY: DAY, WEEK: DAY}
 """How far apart the forecasts of one product lie that are learned from, by horizon."""
 QUIET_STRIDES = {HOUR: 36 * HOUR, DAY: 6 * DAY, WEEK: 0}
 """The same of a quiet product: there is little to learn from it. 0: only where weeks begin."""
 QUIET_VIEWS = 20.0
 """Faded views of a week under which a product is quiet. Most are."""
-WEEKLY, BETWEEN = 4.0, 0.5
-"""Weight of a week's forecast that begins where a week of the log begins, and of one between."""
 SLOTS = {
     "view_item": VIEWS,
     "select_item": VIEWS,
@@ -49,8 +40,7 @@ class Counting:
     """Counts what happened, and notes what is to be learned from it.
 
     Attributes:
-        serving: The models.
-        since: Time of the first event.
+        foresight: Makes forecasts; it has the models, and the time of the first event.
         counts: How much was counted, by kind.
         examples: What the learner is to be told: [kind, …].
     """
@@ -71,12 +61,10 @@ class Counting:
             rows: Those of the work that will be handed over are in memory.
             ledger: What waits for its label.
             bucket: Length of a demand bucket, ms.
-            since: See above; 0 if there was none.
+            since: Time of the first event, ms; 0 if there was none.
             counts: See above.
             predicted: Is told each prediction of a conversion.
         """
-        self.serving = Serving()
-        self.since = since
         self.counts = counts
         self.examples: list[Entry] = []
         self.candidates = Candidates()
@@ -85,7 +73,13 @@ class Counting:
         self._rows = rows
         self._ledger = ledger
         self._bucket = bucket
+        self.foresight = Foresight("product", rows, ledger, bucket, since, strides=_strides)
         self._predicted = predicted
+
+    @property
+    def serving(self) -> Serving:
+        """The models."""
+        return self.foresight.serving
 
     def happen(self, entry: Entry) -> None:
         """Count what the customers stage tells."""
@@ -104,15 +98,7 @@ class Counting:
     ) -> ProductRow:
         """The product's row, when something has happened to it."""
         row = self._rows.change(product)
-        if not self.since or time < self.since:
-            self.since = time
-        bucket = time // self._bucket
-        # What ends before this event is closed first, so that forecasts know nothing of it.
-        if not row.closed:
-            row.closed = bucket
-        elif bucket > row.closed:
-            self._forecast(product, row, bucket, self._ledger.followed(product))
-        self._ledger.watch(product, (row.closed + 1) * self._bucket)
+        self.foresight.happen(product, row, time)
         row.hear(category, price)
         self.counts["events"] += 1
         return row
@@ -163,106 +149,12 @@ class Counting:
             )
             self._ledger.click(Click(time, customer, product, tail))
 
-    def close(self, watch: Watch, watermark: int) -> None:
-        """Look at a product whose bucket has closed; keep looking while it is alive."""
-        product, bucket = watch.product, self._bucket
-        row = self._rows.change(product)
-        look = watch.due if watch.dormant else self._ledger.followed(product)
-        self._forecast(product, row, watermark // bucket, look)
-        # Not by the watermark: where it has leapt, forecasts of before are still to be told.
-        row.prune((watch.due - KEPT_BUCKETS) // bucket)
-        if row.at > watermark - ACTIVE:
-            self._ledger.watch(product, (row.closed + 1) * bucket)
-        elif row.at > watermark - REMEMBERED:
-            self._ledger.follow(product, self._next_look(product, row.closed) * bucket)
-
-    def _next_look(self, product: str, boundary: int) -> int:
-        """Say when to look at a dormant product: all of them at once would be a burden."""
-        week = WEEK // self._bucket
-        return boundary + week - (boundary + crc32(product.encode())) % week
-
-    def _forecast(self, product: str, row: ProductRow, until: int, look: int) -> None:
-        """Let forecasts made at bucket boundaries wait for their horizon.
-
-        Args:
-            product: Its id.
-            row: What is known of it.
-            until: The last boundary.
-            look: When it is to be looked at if it is dormant, ms; 0 if it is not followed.
-        """
-        bucket = self._bucket
-        active = (row.at + ACTIVE) // bucket
-        for boundary in range(row.closed + 1, min(until, active) + 1):
-            self._close(row, boundary)
-            if due := self._due(product, row, boundary):
-                self._note(product, row, boundary, due, weekly=self._begins_week(boundary))
-        if row.closed <= active and self._ledger.has_room:
-            look = self._next_look(product, active) * bucket
-        # Not looked at because it sells again: forecasts made for that would all come true.
-        last = min(until, (row.at + REMEMBERED) // bucket)
-        while look and look // bucket <= last:
-            if look // bucket > row.closed:
-                self._close(row, look // bucket)
-                self._note(product, row, look // bucket, [WEEK], weekly=True)
-            look += WEEK
-        if until > row.closed:
-            self._close(row, until)
-
-    def _close(self, row: ProductRow, boundary: int) -> None:
-        """What has come before a boundary is known."""
-        if row.stock == 0.0:
-            row.sell_out(row.closed, boundary, self._bucket, self.serving.rhythm)
-        row.closed = boundary
-
-    def _due(self, product: str, row: ProductRow, boundary: int) -> list[int]:
-        """Horizons that are forecast at a boundary, to be learned from."""
-        bucket = self._bucket
-        quiet = row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS
-        offset = crc32(product.encode())
-        due = [
-            horizon
-            for horizon, stride in (QUIET_STRIDES if quiet else STRIDES).items()
-            if horizon >= bucket and stride and (boundary + offset) % max(1, stride // bucket) == 0
-        ]
-        if self._begins_week(boundary) and WEEK not in due:
-            due.append(WEEK)
-        return due
-
-    def _begins_week(self, boundary: int) -> bool:
-        """Whether a week of the log begins there."""
-        first = self.since // DAY * DAY // self._bucket
-        return (boundary - first) % (WEEK // self._bucket) == 0
-
-    def _note(
-        self, product: str, row: ProductRow, boundary: int, horizons: list[int], *, weekly: bool
-    ) -> None:
-        """Note what is predicted at a boundary, and from what."""
-        serving, bucket = self.serving, self._bucket
-        time = boundary * bucket
-        prospect = Prospect(row, serving, time, boundary, bucket)
-        for horizon in horizons:
-            # Whether demand rises can be told once a whole horizon lies behind: before, all does.
-            told = time - horizon >= self.since
-            made = noted(product, prospect, serving, time=time, horizon=horizon, told=told)
-            if horizon == WEEK:
-                made = made._replace(weight=WEEKLY if weekly else BETWEEN)
-            self._ledger.forecast(Window(product, boundary, horizon, made.encode()))
-
     def settle(self, window: Window) -> None:
-        """A horizon has passed: tell the learner what was sold in it.
-
-        Not if there was nothing to sell: what would have been is not known.
-        """
-        row, end = self._rows.held[window.product], window.bucket + window.horizon // self._bucket
-        if row.sold_out(window.bucket, end):
+        """A horizon has passed: tell the learner what was sold in it."""
+        sold = self.foresight.sold(window)
+        if sold is None:
             self.counts["sold_out"] += 1
             return
-        sold = max(0.0, row.sold(window.bucket, end))
-        if window.horizon == WEEK and row.levels is not None and len(self.serving.promotions):
-            made = Noted.decoded(orjson.loads(window.tail))
-            if made.change:
-                row.levels.respond(made.change, sold, made.level)
-                self._rows.change(window.product)
         self._tell("window", window.product, window.horizon, sold, orjson.Fragment(window.tail))
         self.counts["windows"] += 1
 
@@ -288,3 +180,8 @@ class Counting:
             self._tell("category", *entry)
         examples, self.examples = self.examples, []
         return examples
+
+
+def _strides(row: ProductRow) -> Strides:
+    quiet = row.faded_at(row.at)[2 * WIDTH + VIEWS] < QUIET_VIEWS
+    return QUIET_STRIDES if quiet else STRIDES

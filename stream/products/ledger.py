@@ -94,7 +94,11 @@ class Label(NamedTuple):
 
 
 class Ledger:
-    """Everything of one shard that waits, by the event time at which it is due."""
+    """Everything of one shard that waits, by the event time at which it is due.
+
+    Attributes:
+        forecasts: So many of them wait.
+    """
 
     def __init__(self, wait: int, window: int, bucket: int, stored: Mapping[str, bytes]) -> None:
         """Wake up with what is stored.
@@ -115,6 +119,7 @@ class Ledger:
         self._changed: dict[str, None] = {}
         self._dormant = 0
         self._last = 0
+        self.forecasts = 0
         for id_, raw in stored.items():
             if id_[0] not in "wd":
                 self._last = max(self._last, int(id_[1:]))
@@ -133,6 +138,8 @@ class Ledger:
             self._clicks.setdefault((entry.customer, entry.product), []).append(id_)
         elif isinstance(entry, Sale):
             self._sales.setdefault((entry.customer, entry.product), []).append(id_)
+        elif isinstance(entry, Window):
+            self.forecasts += 1
 
     def _add(self, letter: str, entry: Entry) -> None:
         self._last += 1
@@ -144,7 +151,9 @@ class Ledger:
         entry = self._entries.pop(id_)
         self._changed[id_] = None
         self._dormant -= id_[0] == "d"
-        if isinstance(entry, Click | Sale):
+        if isinstance(entry, Window):
+            self.forecasts -= 1
+        elif isinstance(entry, Click | Sale):
             index = self._clicks if isinstance(entry, Click) else self._sales
             pair = (entry.customer, entry.product)
             index[pair].remove(id_)

@@ -87,7 +87,7 @@ class ProductsShard:
 
     def serve(self, serving: Serving) -> None:
         """Use these models from now on."""
-        self._counting.serving = serving
+        self._counting.foresight.serving = serving
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""
@@ -155,7 +155,7 @@ class ProductsShard:
             elif isinstance(work, Window):
                 counting.settle(work)
             else:
-                counting.close(work, self._clock.watermark)
+                counting.foresight.close(work, self._clock.watermark)
         self._work.clear()
         for sender, mark in self._heard:
             if mark:
@@ -235,7 +235,7 @@ class ProductsShard:
             "clock": self._clock.state(),
             "counts": orjson.dumps(self.counts),
             "serial": orjson.dumps(self._serial),
-            "since": orjson.dumps(self._counting.since),
+            "since": orjson.dumps(self._counting.foresight.since),
             "stale": orjson.dumps(len(self._stale)),
         }
 
