@@ -402,7 +402,9 @@ def test_the_report_has_its_shape(tmp_path: Path) -> None:
     file, dump, plots = write(tmp_path / "log", events), tmp_path / "dump", tmp_path / "plots"
     words = ["--dump", str(dump), "--plots", str(plots), "--best-sellers", "5", *EARLY]
     said = ran("--clicks", file, "--horizon", "1d", "--horizon", "7d", *words)
-    assert {"conversion", "potential", "demand", "return"} <= said.keys()
+    kinds = {"conversion", "potential", "demand", "demand_categories", "return"}
+    assert kinds <= said.keys()
+    assert said["demand_categories"]["7d"]["products"] == 4
     conversion = said["conversion"]
     assert len(conversion["auc_ci"]) == 2
     assert {"auc", "log_loss"} <= conversion["batch"].keys()

@@ -41,17 +41,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"  batch logistic regression: {_short(said['batch'])}"
     yield from _potential("potential", report["potential"])
     yield from _potential("potential of categories", (report["potential"] or {}).get("categories"))
-    for horizon, said in (report["demand"] or {}).items():
-        yield ""
-        yield (
-            f"demand, {horizon}: {said['n']:,} forecasts of {said['products']:,} products, MAE "
-            f"{said['mae']:.2f} units, RMSE {said['rmse']:.2f}, RMSSE {_figure(said['rmsse'])}, "
-            f"R² {_figure(said['r2'])}, bias {said['bias'] or 0.0:+.1%}, "
-            f"{said['coverage']:.1%} between p10 and p90"
-        )
-        for name, other in said["baselines"].items():
-            alpha = f" at {other['alpha']:g}, chosen in hindsight" if "alpha" in other else ""
-            yield f"  {name}{alpha}: MAE {other['mae']:.2f}, RMSSE {_figure(other['rmsse'])}"
+    yield from _demand("demand", "products", report["demand"])
+    yield from _demand("demand of categories", "categories", report["demand_categories"])
     if (said := report["return"]) is not None:
         yield ""
         yield f"return in 28 days: {_classifier(said)}"
@@ -71,6 +62,20 @@ def _potential(name: str, said: dict[str, Any] | None) -> Iterator[str]:
         ):
             more = f"; {_confusion(one[other])}" if one[other] else ""
             yield f"  {words}: {_short(one[other])}{more}"
+
+
+def _demand(name: str, kind: str, demand: dict[str, Any] | None) -> Iterator[str]:
+    for horizon, said in (demand or {}).items():
+        yield ""
+        yield (
+            f"{name}, {horizon}: {said['n']:,} forecasts of {said['products']:,} {kind}, MAE "
+            f"{said['mae']:.2f} units, RMSE {said['rmse']:.2f}, RMSSE {_figure(said['rmsse'])}, "
+            f"R² {_figure(said['r2'])}, bias {said['bias'] or 0.0:+.1%}, "
+            f"{said['coverage']:.1%} between p10 and p90"
+        )
+        for simple, other in said["baselines"].items():
+            alpha = f" at {other['alpha']:g}, chosen in hindsight" if "alpha" in other else ""
+            yield f"  {simple}{alpha}: MAE {other['mae']:.2f}, RMSSE {_figure(other['rmsse'])}"
 
 
 def _figure(value: float | None) -> str:

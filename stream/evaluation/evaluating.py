@@ -212,10 +212,6 @@ class Evaluation:
         self._let_go()
         end = self._time
         self.conversions.finish(end)
-        demand = {
-            span_name(Millis(length)): horizon.demand.report(self.plan.best_sellers)
-            for length, horizon in self.horizons.items()
-        }
         report = {
             "events": self.events,
             "score_from": rfc3339(Millis(self.plan.score_from)),
@@ -223,7 +219,8 @@ class Evaluation:
             "settled": dict(self.settled),
             "conversion": self.conversions.report(end),
             "potential": self._potential(),
-            "demand": {name: one for name, one in demand.items() if one is not None} or None,
+            "demand": _demand(self.horizons, self.plan.best_sellers),
+            "demand_categories": _demand(self.category_horizons, None),
             "return": self.returns.report(),
         }
         self.notices += unsaid(report, self.horizons, self.plan.return_from, RETURN)
@@ -244,6 +241,16 @@ class Evaluation:
             of_categories = self.category_horizons[length].potential.chances()
             found[f"{name}, categories"] = of_categories
         return {name: pair for name, pair in found.items() if len(pair[0])}
+
+
+def _demand(horizons: dict[int, Horizon], best_sellers: int | None) -> Row | None:
+    """How right forecasts of units were, by horizon."""
+    found = {
+        span_name(Millis(length)): one
+        for length, horizon in horizons.items()
+        if (one := horizon.demand.report(best_sellers)) is not None
+    }
+    return found or None
 
 
 def _by_horizon(horizons: dict[int, Horizon]) -> Row | None:
