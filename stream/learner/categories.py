@@ -1,6 +1,6 @@
 """Categories, which span partitions: what happened in each, what is forecast, what came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 
@@ -61,7 +61,12 @@ class Categories:
         return [one for one in told if isinstance(one, Window | Watch)]
 
     def count(
-        self, category: str, time: int, sums: list[float], watermark: int, serving: Serving
+        self,
+        category: str,
+        time: int,
+        sums: list[float],
+        watermark: int,
+        serving: Callable[[], Serving],
     ) -> None:
         """Add what products shards have counted.
 
@@ -70,11 +75,12 @@ class Categories:
             time: Begin of the slot in which it happened, ms.
             sums: See `CategorySums`.
             watermark: Event time up to which everything is believed to be known, ms.
-            serving: The models.
+            serving: The models; asked for only where something may be forecast.
         """
         row = self.rows.change(category)
         row.category = category
-        self._foresight.serving = serving
+        if row.closed < time // self._bucket:
+            self._foresight.serving = serving()
         # No bucket is closed for what lies far ahead: a wrong clock tells it, or a partition
         # that is read before the others.
         self._foresight.happen(category, row, time, latest=watermark + self._bucket)

@@ -1,6 +1,7 @@
 """The models, each beside its rule of thumb, and what they have been worth of late."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from stream.learner.returning import ReturnModel
@@ -28,6 +29,7 @@ from stream.products.serving import (
     UPLIFT,
     Forecaster,
     Judge,
+    Serving,
     rule,
 )
 from stream.units import DAY, Millis, span_name
@@ -214,20 +216,22 @@ class Sales:
     def __init__(self) -> None:
         self.potential = {horizon: PotentialModel() for horizon in POTENTIAL_HORIZONS}
         self.demand = {horizon: DemandModel(horizon) for horizon in DEMAND_HORIZONS}
+        self._served: tuple[dict[int, Judge], dict[int, Forecaster]] | None = None
 
     def learn(self, horizon: int, made: Noted, sold: float) -> None:
         """Judge what was forecast, then learn from what came."""
+        self._served = None
         self.demand[Millis(horizon)].learn(made, sold)
         if made.chances:
             self.potential[Millis(horizon)].learn(made, sold)
 
-    def judges(self) -> dict[int, Judge]:
-        """What is served of potential."""
-        return {h: m.judge() for h, m in self.potential.items()}
-
-    def forecasters(self) -> dict[int, Forecaster]:
-        """What is served of demand."""
-        return {h: m.forecaster() for h, m in self.demand.items()}
+    def served(self, serving: Serving) -> Serving:
+        """Serve these of potential and demand, and everything else as it is."""
+        if self._served is None:
+            judges: dict[int, Judge] = {h: m.judge() for h, m in self.potential.items()}
+            self._served = judges, {h: m.forecaster() for h, m in self.demand.items()}
+        potential, demand = self._served
+        return replace(serving, potential=potential, demand=demand)
 
     def named(self, suffix: str = "") -> Iterator[tuple[str, PotentialModel | DemandModel]]:
         """Every model with its name."""
@@ -262,10 +266,13 @@ class Models:
         yield from self.products.named()
         yield from self.categories.named(CATEGORY)
 
-    def snapshots(self, version: int) -> dict[str, bytes]:
-        """Write all of them, by name."""
+    def snapshots(self, version: int, *, categories: bool = True) -> dict[str, bytes]:
+        """Write them by name; those of categories, which seldom learn, only if that is asked."""
+        left_out = () if categories else {name for name, _ in self.categories.named(CATEGORY)}
         return {
-            name: snapshots.encode(name, version, model.state()) for name, model in self.named()
+            name: snapshots.encode(name, version, model.state())
+            for name, model in self.named()
+            if name not in left_out
         }
 
     def restore(self, stored: Mapping[str, bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -91,6 +91,7 @@ class LearnerShard:
         self._told: list[Window | Watch] = []
         self._work: list[tuple[Millis, Entry]] = []
         self._foreseeing: Serving | None = None
+        self._came = True  # something of categories that is not stored
         self._now: Millis | None = None
         self._reported: int | None = None
         self._learned = False
@@ -160,7 +161,7 @@ class LearnerShard:
                 categories.close(told, self._clock.watermark, self._foreseen_by())
             elif (came := categories.settled(told, self._foreseen_by())) is not None:
                 self.models.categories.learn(told.horizon, *came)
-                self._foreseeing = None
+                self._foreseeing, self._came = None, True
                 self.counts["category_windows"] += 1
         for watermark, entry in self._work:
             self._learn(entry, watermark)
@@ -194,20 +195,19 @@ class LearnerShard:
                 self._foreseeing = None
             case _:
                 category, time, sums = what
-                self._categories.count(category, time, sums, watermark, self._foreseen_by())
+                self._categories.count(category, time, sums, watermark, self._foreseen_by)
         self.counts[kind] += 1
 
     def _foreseen_by(self) -> Serving:
         """The models by which categories are forecast, as of now."""
         if self._foreseeing is None:
-            models = self.models.categories
-            self._foreseeing = Serving(
-                version=self._version,
-                potential=models.judges(),
-                demand=models.forecasters(),
-                rhythm=self._rhythm.rhythm(),
-                signals=self._market.signals.deviations(),
-                promotions=self._market.promotions,
+            self._foreseeing = self.models.categories.served(
+                Serving(
+                    version=self._version,
+                    rhythm=self._rhythm.rhythm(),
+                    signals=self._market.signals.deviations(),
+                    promotions=self._market.promotions,
+                )
             )
         return self._foreseeing
 
@@ -223,17 +223,19 @@ class LearnerShard:
     def serving(self) -> Serving:
         """What products shards are to serve."""
         models = self.models
-        return Serving(
-            version=self._version,
-            conversion=models.conversion.judge(),
-            returning=models.returning.judge(),
-            potential=models.products.judges(),
-            demand=models.products.forecasters(),
-            category_prices={c: round(mean, 4) for c, (_, mean) in self._categories.prices.items()},
-            rhythm=self._rhythm.rhythm(),
-            signals=self._market.signals.deviations(),
-            market=self._market_version,
-            promotions=self._market.promotions,
+        return models.products.served(
+            Serving(
+                version=self._version,
+                conversion=models.conversion.judge(),
+                returning=models.returning.judge(),
+                category_prices={
+                    c: round(mean, 4) for c, (_, mean) in self._categories.prices.items()
+                },
+                rhythm=self._rhythm.rhythm(),
+                signals=self._market.signals.deviations(),
+                market=self._market_version,
+                promotions=self._market.promotions,
+            )
         )
 
     @property
@@ -280,7 +282,8 @@ class LearnerShard:
             )
             published.append(Put(keys.VERSION, str(self._version).encode()))
             published.extend(self._scored(serving))
-            notes.update(self.models.snapshots(self._version))
+            categories, self._came = self._came, False
+            notes.update(self.models.snapshots(self._version, categories=categories))
             notes["version"] = orjson.dumps(self._version)
             notes["rhythm"] = snapshots.encode("rhythm", self._version, self._rhythm.state())
             notes.update(self._categories.notes())
@@ -319,8 +322,7 @@ class LearnerShard:
 
     def _scored(self, serving: Serving) -> Iterable[Publication]:
         ranks: dict[str, float] = {}
-        models, rows = self.models.categories, self._categories.rows
-        serving = replace(serving, potential=models.judges(), demand=models.forecasters())
+        serving, rows = self.models.categories.served(serving), self._categories.rows
         for category in rows.changed:
             row = rows.held[category]
             document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
