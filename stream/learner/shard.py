@@ -189,9 +189,9 @@ class LearnerShard:
                 row.totals[kind] += round(sums[kind])
                 row.count(kind, time, sums[kind])
         if sums[UNITS]:
-            row.sell(
-                sums[UNITS], time // self._plan.bucket, self._plan.bucket, max(0.0, sums[ORDERS])
-            )
+            course = self._market.promotions.course("", category)
+            lines = max(0.0, sums[ORDERS])
+            row.sell(sums[UNITS], time, self._plan.bucket, lines, course)
             row.prune((time - KEPT_BUCKETS) // self._plan.bucket)
         seen, logs = sums[WIDTH:]
         if seen:

@@ -12,7 +12,7 @@ from stream.models.linear import probability
 from stream.products.candidates import Candidates
 from stream.products.categories import CategorySums
 from stream.products.features import click_features, rounded
-from stream.products.forecasting import Noted, Prospect, noted
+from stream.products.forecasting import Prospect, noted
 from stream.products.forecasts import ClickPrediction
 from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
 from stream.products.row import CARTS, ORDERS, UNITS, VIEWS, WIDTH, WISHES, ProductRow
@@ -137,7 +137,8 @@ class Counting:
                 row.totals[slot] += amount
                 row.count(slot, time, amount)
                 self._sums.order(row.category, time, slot, amount)
-        row.sell(sign * quantity, time // self._bucket, self._bucket, lines)
+        course = self.serving.promotions.course(product, row.category)
+        row.sell(sign * quantity, time, self._bucket, lines, course)
         hour = time // HOUR
         self._lines[hour] = self._lines.get(hour, 0.0) + sign * lines
         if kind == "purchase" and customer:
@@ -193,7 +194,7 @@ class Counting:
         bucket = self._bucket
         active = (row.at + ACTIVE) // bucket
         for boundary in range(row.closed + 1, min(until, active) + 1):
-            self._close(row, boundary)
+            self._close(product, row, boundary)
             if due := self._due(product, row, boundary):
                 self._note(product, row, boundary, due, weekly=self._begins_week(boundary))
         if row.closed <= active and self._ledger.has_room:
@@ -202,16 +203,25 @@ class Counting:
         last = min(until, (row.at + REMEMBERED) // bucket)
         while look and look // bucket <= last:
             if look // bucket > row.closed:
-                self._close(row, look // bucket)
+                self._close(product, row, look // bucket)
                 self._note(product, row, look // bucket, [WEEK], weekly=True)
             look += WEEK
         if until > row.closed:
-            self._close(row, until)
+            self._close(product, row, until)
 
-    def _close(self, row: ProductRow, boundary: int) -> None:
+    def _close(self, product: str, row: ProductRow, boundary: int) -> None:
         """What has come before a boundary is known."""
         if row.stock == 0.0:
-            row.sell_out(row.closed, boundary, self._bucket, self.serving.rhythm)
+            serving = self.serving
+            course = serving.promotions.course(product, row.category)
+            row.sell_out(
+                row.closed,
+                boundary,
+                self._bucket,
+                serving.rhythm,
+                course=course,
+                usual=serving.response,
+            )
         row.closed = boundary
 
     def _due(self, product: str, row: ProductRow, boundary: int) -> list[int]:
@@ -239,11 +249,11 @@ class Counting:
         """Note what is predicted at a boundary, and from what."""
         serving, bucket = self.serving, self._bucket
         time = boundary * bucket
-        prospect = Prospect(row, serving, time, boundary, bucket)
+        prospect = Prospect(product, row, serving, time=time, boundary=boundary, bucket=bucket)
         for horizon in horizons:
             # Whether demand rises can be told once a whole horizon lies behind: before, all does.
             told = time - horizon >= self.since
-            made = noted(product, prospect, serving, time=time, horizon=horizon, told=told)
+            made = noted(prospect, serving, time=time, horizon=horizon, told=told)
             if horizon == WEEK:
                 made = made._replace(weight=WEEKLY if weekly else BETWEEN)
             self._ledger.forecast(Window(product, boundary, horizon, made.encode()))
@@ -258,11 +268,6 @@ class Counting:
             self.counts["sold_out"] += 1
             return
         sold = max(0.0, row.sold(window.bucket, end))
-        if window.horizon == WEEK and row.levels is not None and len(self.serving.promotions):
-            made = Noted.decoded(orjson.loads(window.tail))
-            if made.change:
-                row.levels.respond(made.change, sold, made.level)
-                self._rows.change(window.product)
         self._tell("window", window.product, window.horizon, sold, orjson.Fragment(window.tail))
         self.counts["windows"] += 1
 
