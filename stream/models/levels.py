@@ -68,8 +68,8 @@ class Paces(NamedTuple):
 
     units: tuple[float, ...]
     lines: tuple[float, ...]
-    bulk: float
-    age: float
+    bulk: float = 0.0
+    age: float = 0.0
     response: float = 0.0
     moved: float = 0.0
 
@@ -77,26 +77,25 @@ class Paces(NamedTuple):
 class Levels:
     """Exponential smoothing at several rates, of units, of order lines, and of bulk orders.
 
-        Sums fade with time and are told in which bucket a line was sold: lines may come in any
-        order, and an empty bucket costs nothing, as the pace is the sum over the time lived
-        through, both faded. With it, simple exponential smoothing (Brown 1956) and that of Teunter,
-        Syntetos and Babai for what sells seldom (EJOR 214, 2011) are the same thing.
+    Sums fade with time and are told in which bucket a line was sold: lines may come in any
+    order, and an empty bucket costs nothing, as the pace is the sum over the time lived
+    through, both faded. With it, simple exponential smoothing (Brown 1956) and that of Teunter,
+    Syntetos and Babai for what sells seldom (EJOR 214, 2011) are the same thing.
 
-        A day on which promotions have sold twice as much counts as two days lived through, so that
-        no level is taken for higher than it is once they are over. How much they do sell is told by
-        the share of the units that were sold in them.
+    A day on which promotions have sold twice as much counts as two days lived through, so that
+    no level is taken for higher than it is once they are over. How much they do sell is told by
+    the share of the units that were sold in them.
 
     Attributes:
         state: All there is, as plain numbers. Shape (WIDTH,).
 
-        >>> from stream.models.promotions import UNPROMOTED, Course
-    from stream.models.rhythm import Rhythm
-        >>> levels = Levels()
-        >>> for day in range(400):
-        ...     levels.sell(3.0, bucket=day, length=DAY)
-        >>> paces = levels.paces(400, DAY, Rhythm())
-        >>> [round(pace, 3) for pace in paces.units], round(paces.bulk, 3)
-        ([3.0, 3.0, 3.0, 3.0, 3.0], 0.0)
+    >>> from stream.models.rhythm import Rhythm
+    >>> levels = Levels()
+    >>> for day in range(400):
+    ...     levels.sell(3.0, bucket=day, length=DAY)
+    >>> paces = levels.paces(400, DAY, Rhythm())
+    >>> [round(pace, 3) for pace in paces.units], round(paces.bulk, 3)
+    ([3.0, 3.0, 3.0, 3.0, 3.0], 0.0)
     """
 
     __slots__ = ("state",)
@@ -242,11 +241,11 @@ class Levels:
             course: That of the product's promotions.
             usual: Response to promotions in the shop.
         """
-        state = self.state
         if not self.known:
-            zeros = (0.0,) * len(UNITS_HALF_LIVES)
-            return Paces(zeros, zeros[: len(LINES_HALF_LIVES)], 0.0, 0.0, usual)
-        time = boundary * length
+            return Paces(
+                (0.0,) * len(UNITS_HALF_LIVES), (0.0,) * len(LINES_HALF_LIVES), response=usual
+            )
+        state, time = self.state, boundary * length
         age = max(0.0, (boundary - state[_FIRST]) * length / DAY)
         passed = max(0.0, (boundary - state[_AT]) * length / DAY)
         lived = [
@@ -258,28 +257,23 @@ class Levels:
             for place, half_life in enumerate(_FADED, _ALL)
         ]
         every, units, lines = faded[0], faded[1 : _PIECES - _ALL], faded[_PIECES - _ALL :]
-        bulk = max(0.0, every - units[-1]) / max(_SHORTEST, lived[-1])
-        response = usual
-        plain = lived
+        days, response = lived, usual
         if course or state[_SQUARED]:
             exposed = self._seen(boundary, length, course)
-            promoted = state[_PROMOTED] * 0.5 ** (passed / UNITS_HALF_LIVES[-1])
-            response = responded(
-                Trial(units[-1], max(0.0, promoted), lived[-1], *exposed[-2:]), usual
-            )
-            lived = [
-                max(LEAST_LIVED * days, days + response * seen)
-                for days, seen in zip(lived, exposed, strict=False)
+            promoted = max(0.0, state[_PROMOTED] * 0.5 ** (passed / UNITS_HALF_LIVES[-1]))
+            response = responded(Trial(units[-1], promoted, lived[-1], *exposed[-2:]), usual)
+            days = [
+                max(LEAST_LIVED * each, each + response * seen)
+                for each, seen in zip(lived, exposed, strict=False)
             ]
-        days = [max(_SHORTEST, each) for each in lived]
-        paces = tuple(sold / each for sold, each in zip(units, days, strict=True))
+        paces = _shared(units, days)
         return Paces(
             paces,
-            tuple(sold / each for sold, each in zip(lines, days, strict=False)),
-            bulk,
+            _shared(lines, days),
+            max(0.0, every - units[-1]) / max(_SHORTEST, lived[-1]),
             age,
             response,
-            units[_MIDDLE] / max(_SHORTEST, plain[_MIDDLE]) - paces[_MIDDLE],
+            units[_MIDDLE] / max(_SHORTEST, lived[_MIDDLE]) - paces[_MIDDLE],
         )
 
     def _seen(self, boundary: int, length: int, course: Course) -> list[float]:
@@ -303,6 +297,10 @@ class Levels:
                 raise ValueError(f"{len(numbers)} numbers instead of {WIDTH}")
             new.state = numbers
         return new
+
+
+def _shared(sold: Sequence[float], days: Sequence[float]) -> tuple[float, ...]:
+    return tuple(one / max(_SHORTEST, each) for one, each in zip(sold, days, strict=False))
 
 
 class Trial(NamedTuple):
@@ -336,7 +334,7 @@ def responded(trial: Trial, usual: float) -> float:
         usual: Response in the shop.
 
     >>> round(responded(Trial(1_500.0, 1_000.0, 1_000.0, 500.0, 500.0), usual=0.2), 2)
-    0.99
+    1.0
     """
     units, promoted, days, exposed, squared = trial
     reach = days + usual * exposed
