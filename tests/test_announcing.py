@@ -181,6 +181,15 @@ def test_what_is_announced_counts_from_then_on() -> None:
         }
 
 
+def test_what_is_announced_too_late_does_no_harm() -> None:
+    """An hour after each week has begun: no forecast knows its promotions, only those of before."""
+    late = [{**each, "time": each["starts"] + HOUR} for each in of_products()]
+    unknown = without(each_its_own)[0]["demand"]["7d"]
+    known = evaluated(each_its_own, late)[0]["demand"]["7d"]
+    assert known["rmsse"] < 1.05 * unknown["rmsse"]
+    assert known["mae"] < 1.05 * unknown["mae"]
+
+
 def test_a_calendar_does_not_move_the_log() -> None:
     """Announced long before the first order, or for times after the last: windows stay theirs."""
     far = [

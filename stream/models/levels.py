@@ -48,8 +48,6 @@ promotions in which they were sold; days times strength, days times strength squ
 _NEVER = -1.0
 LEAST_LIVED = 0.1
 """Share of the days lived through that is left at least where promotions take sales."""
-_MIDDLE = 2
-"""Place of the middle one of the rates that a stack weighs."""
 _SHORTEST = 0.25
 """Usual days that are taken to lie behind at least, so that a first sale makes no great pace."""
 
@@ -63,7 +61,7 @@ class Paces(NamedTuple):
         bulk: What bulk orders add.
         age: Days since the first sale.
         response: Share by which a promotion of strength 1 lifts sales.
-        moved: What promotions have added to the middle rate of units.
+        moved: What promotions have added to units, one for each of `UNITS_HALF_LIVES`.
     """
 
     units: tuple[float, ...]
@@ -71,7 +69,7 @@ class Paces(NamedTuple):
     bulk: float = 0.0
     age: float = 0.0
     response: float = 0.0
-    moved: float = 0.0
+    moved: tuple[float, ...] = (0.0,) * len(UNITS_HALF_LIVES)
 
 
 class Levels:
@@ -273,7 +271,7 @@ class Levels:
             max(0.0, every - units[-1]) / max(_SHORTEST, lived[-1]),
             age,
             response,
-            units[_MIDDLE] / max(_SHORTEST, lived[_MIDDLE]) - paces[_MIDDLE],
+            tuple(all_ - own for all_, own in zip(_shared(units, lived), paces, strict=True)),
         )
 
     def _seen(self, boundary: int, length: int, course: Course) -> list[float]:

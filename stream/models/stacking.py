@@ -22,13 +22,17 @@ CANDIDATES = (
     "lines_growth",
     "price_move",
     "promotion",
+    "moved_10d",
+    "moved_22d",
+    "moved_45d",
     "category_signal",
     "shop_signal",
 )
 """What is weighed: three rates of smoothing, each as promotions are to lift it; a constant; and
 corrections of the middle rate: by the number of order lines of late against before, by the price,
-by promotions, where they do more or less than was thought, by signals."""
-FIRST_WEIGHTS = (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+by signals. Four are for promotions that do more or less than was thought, or are not announced in
+time: what those to come are to add, and by how much a forecast is moved by knowing any."""
+FIRST_WEIGHTS = (0.5, 0.5, *(0.0 for _ in CANDIDATES[2:]))
 STRENGTH = 100.0
 """Of the belief in them, in squared scales."""
 HALF_LIFE = 120.0
@@ -96,10 +100,10 @@ def candidates(
     Returns:
         One value for each of `CANDIDATES`, in units.
     """
-    _, fast, middle, slow, _ = paces.units
     times = promoted(promotion)
-    lasting = usual_days * times
-    fast, middle, slow = fast * lasting, middle * lasting, slow * lasting
+    fast, middle, slow = (pace * usual_days * times for pace in paces.units[1:4])
+    more = 1.0 - 1.0 / times
+    moved = [pace * usual_days for pace in paces.moved[1:4]]
     fresh, lately, before, long_before = paces.lines
     return (
         fast,
@@ -109,7 +113,10 @@ def candidates(
         middle * growth(fresh, before),
         middle * growth(lately, long_before),
         middle * max(-MOST_MOVED, min(MOST_MOVED, price_move)),
-        middle - (middle / times + paces.moved * usual_days),
+        middle * more,
+        fast * more - moved[0],
+        middle * more - moved[1],
+        slow * more - moved[2],
         middle * unusual.category / FURTHEST,
         middle * unusual.shop / FURTHEST,
     )
