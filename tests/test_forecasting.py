@@ -184,6 +184,30 @@ def test_a_promotion_that_is_over_leaves_the_level_as_it_was(
     assert paces.lines == pytest.approx([10.0] * 4, rel=0.12)
 
 
+def test_what_is_announced_while_a_day_lasts_counts_in_it() -> None:
+    """Promotions of a day that are announced at noon are known when it is over."""
+    levels, known = Levels(), Course()
+    for day in range(100):
+        promotions = [
+            Promotion(str(d), d * DAY + DAY // 2, (d + 1) * DAY) for d in range(0, day, 5)
+        ]
+        before, after = Course(promotions), Course([*promotions, *announced_at_noon(day)])
+        for hour, course in ((6, before), (18, after)):
+            strength = course.at(day * DAY + hour * HOUR)
+            for _ in range(5 * round(1.0 + 2.0 * strength)):
+                levels.sell(1.0, bucket=day, length=DAY, strength=strength, course=course)
+        known = after
+    paces = levels.paces(100, DAY, Rhythm(), known, 0.5)
+    assert paces.response == pytest.approx(2.0, abs=0.2)
+    assert paces.units[2] == pytest.approx(10.0, rel=0.1)
+
+
+def announced_at_noon(day: int) -> list[Promotion]:
+    """Every fifth day, a promotion of its afternoon."""
+    span = day * DAY + DAY // 2, (day + 1) * DAY
+    return [] if day % 5 else [Promotion(str(day), *span)]
+
+
 def test_what_is_always_promoted_tells_nothing_of_promotions() -> None:
     """The shop's response is believed in then, and the level is what it sells in them."""
     course = Course([Promotion("always", -DAY, 1_000 * DAY)])

@@ -140,8 +140,7 @@ class Levels:
         sign = 1.0 if quantity > 0.0 else -1.0
         size *= several
         if state[_AT] == _NEVER:
-            state[_AT] = float(bucket) - 1.0
-            state[_FIRST] = float(bucket)
+            state[_AT] = state[_FIRST] = float(bucket)
         state[_FIRST] = min(state[_FIRST], float(bucket))
         late = self._turn_to(bucket, length, course)
         amounts = (quantity, sign * size, sign * lines)
@@ -181,7 +180,7 @@ class Levels:
         if passed > 0.0:
             for place, half_life in enumerate(_FADED, _ALL):
                 state[place] *= 0.5 ** (passed / half_life)
-            if course or state[_SQUARED]:
+            if course or state[_SQUARED] or state[_PROMOTED]:
                 state[_PROMOTED] *= 0.5 ** (passed / UNITS_HALF_LIVES[-1])
                 state[_EXPOSED:] = self._exposed(bucket, length, course)
             state[_AT] = float(bucket)
@@ -189,14 +188,14 @@ class Levels:
         return -passed
 
     def _exposed(self, bucket: int, length: int, course: Course) -> list[float]:
-        """Faded days times the strength of promotions, as they stand once a bucket is over."""
-        state = self.state
+        """Faded days times the strength of promotions, as they stand when a bucket begins.
+
+        Reckoned once a bucket is over, so that what is announced while it lasts counts in it.
+        """
+        state, start = self.state, bucket * length
         passed = max(0.0, (bucket - state[_AT]) * length / DAY)
         sums, squares = course.faded(
-            round(state[_AT] + 1.0) * length,
-            (bucket + 1) * length,
-            (bucket + 0.5) * length,
-            UNITS_HALF_LIVES,
+            round(state[_AT]) * length, start, start + length / 2, UNITS_HALF_LIVES
         )
         return [
             state[place] * 0.5 ** (passed / _HALF_LIVES[place - _ALL]) + more
@@ -257,7 +256,7 @@ class Levels:
         every, units, lines = faded[0], faded[1 : _PIECES - _ALL], faded[_PIECES - _ALL :]
         days, response = lived, usual
         if course or state[_SQUARED]:
-            exposed = self._seen(boundary, length, course)
+            exposed = self._exposed(boundary, length, course)
             promoted = max(0.0, state[_PROMOTED] * 0.5 ** (passed / UNITS_HALF_LIVES[-1]))
             response = responded(Trial(units[-1], promoted, lived[-1], *exposed[-2:]), usual)
             days = [
@@ -273,17 +272,6 @@ class Levels:
             response,
             tuple(all_ - own for all_, own in zip(_shared(units, lived), paces, strict=True)),
         )
-
-    def _seen(self, boundary: int, length: int, course: Course) -> list[float]:
-        """Faded days times the strength of promotions, as they stand at a boundary."""
-        state = self.state
-        if boundary <= state[_AT]:
-            return state[_EXPOSED:]
-        worth = length / DAY
-        return [
-            seen * 0.5 ** (worth / _HALF_LIVES[place - _ALL])
-            for place, seen in enumerate(self._exposed(boundary - 1, length, course), _EXPOSED)
-        ]
 
     @classmethod
     def restored(cls, state: Sequence[float]) -> Self:
