@@ -52,6 +52,9 @@ _SHORTEST = 0.25
 """Usual days that are taken to lie behind at least, so that a first sale makes no great pace."""
 
 
+NOT_MOVED = (0.0,) * len(UNITS_HALF_LIVES)
+
+
 class Paces(NamedTuple):
     """What is sold on a usual day without promotion, by how far one looks back.
 
@@ -69,7 +72,7 @@ class Paces(NamedTuple):
     bulk: float = 0.0
     age: float = 0.0
     response: float = 0.0
-    moved: tuple[float, ...] = (0.0,) * len(UNITS_HALF_LIVES)
+    moved: tuple[float, ...] = NOT_MOVED
 
 
 class Levels:
@@ -246,7 +249,7 @@ class Levels:
         age = max(0.0, (boundary - state[_FIRST]) * length / DAY)
         passed = max(0.0, (boundary - state[_AT]) * length / DAY)
         lived = [
-            rhythm.faded(time, length, half_life) * (1.0 - 0.5 ** (age / half_life))
+            max(_SHORTEST, rhythm.faded(time, length, half_life) * (1.0 - 0.5 ** (age / half_life)))
             for half_life in UNITS_HALF_LIVES
         ]
         faded = [
@@ -254,24 +257,20 @@ class Levels:
             for place, half_life in enumerate(_FADED, _ALL)
         ]
         every, units, lines = faded[0], faded[1 : _PIECES - _ALL], faded[_PIECES - _ALL :]
-        days, response = lived, usual
-        if course or state[_SQUARED]:
-            exposed = self._exposed(boundary, length, course)
-            promoted = max(0.0, state[_PROMOTED] * 0.5 ** (passed / UNITS_HALF_LIVES[-1]))
-            response = responded(Trial(units[-1], promoted, lived[-1], *exposed[-2:]), usual)
-            days = [
-                max(LEAST_LIVED * each, each + response * seen)
-                for each, seen in zip(lived, exposed, strict=False)
-            ]
+        bulk = max(0.0, every - units[-1]) / lived[-1]
+        plain = _shared(units, lived)
+        if not (course or state[_SQUARED]):
+            return Paces(plain, _shared(lines, lived), bulk, age, usual)
+        exposed = self._exposed(boundary, length, course)
+        promoted = max(0.0, state[_PROMOTED] * 0.5 ** (passed / UNITS_HALF_LIVES[-1]))
+        response = responded(Trial(units[-1], promoted, lived[-1], *exposed[-2:]), usual)
+        days = [
+            max(_SHORTEST, LEAST_LIVED * each, each + response * seen)
+            for each, seen in zip(lived, exposed, strict=False)
+        ]
         paces = _shared(units, days)
-        return Paces(
-            paces,
-            _shared(lines, days),
-            max(0.0, every - units[-1]) / max(_SHORTEST, lived[-1]),
-            age,
-            response,
-            tuple(all_ - own for all_, own in zip(_shared(units, lived), paces, strict=True)),
-        )
+        moved = tuple(one - own for one, own in zip(plain, paces, strict=True))
+        return Paces(paces, _shared(lines, days), bulk, age, response, moved)
 
     @classmethod
     def restored(cls, state: Sequence[float]) -> Self:
@@ -286,7 +285,7 @@ class Levels:
 
 
 def _shared(sold: Sequence[float], days: Sequence[float]) -> tuple[float, ...]:
-    return tuple(one / max(_SHORTEST, each) for one, each in zip(sold, days, strict=False))
+    return tuple([one / each for one, each in zip(sold, days, strict=False)])
 
 
 class Trial(NamedTuple):

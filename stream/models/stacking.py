@@ -101,9 +101,10 @@ def candidates(
         One value for each of `CANDIDATES`, in units.
     """
     times = promoted(promotion)
-    fast, middle, slow = (pace * usual_days * times for pace in paces.units[1:4])
-    more = 1.0 - 1.0 / times
-    moved = [pace * usual_days for pace in paces.moved[1:4]]
+    lasting, more = usual_days * times, 1.0 - 1.0 / times
+    _, fast, middle, slow, _ = paces.units
+    fast, middle, slow = fast * lasting, middle * lasting, slow * lasting
+    _, moved_fast, moved_middle, moved_slow, _ = paces.moved
     fresh, lately, before, long_before = paces.lines
     return (
         fast,
@@ -114,9 +115,9 @@ def candidates(
         middle * growth(lately, long_before),
         middle * max(-MOST_MOVED, min(MOST_MOVED, price_move)),
         middle * more,
-        fast * more - moved[0],
-        middle * more - moved[1],
-        slow * more - moved[2],
+        fast * more - moved_fast * usual_days,
+        middle * more - moved_middle * usual_days,
+        slow * more - moved_slow * usual_days,
         middle * unusual.category / FURTHEST,
         middle * unusual.shop / FURTHEST,
     )
