@@ -10,27 +10,42 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 FIRST_DAY = "2017-01-01T00:00:00Z"
 """Of Complete Journey, whose catalogue has no times."""
+PROMOTED_FROM = datetime(2016, 12, 26, 5, tzinfo=UTC)
+"""Begin of week 1 of Complete Journey. Its weeks begin on Mondays at midnight in New York, as the
+orders' own `week` shows; the orders begin on the last day of the first."""
+STORES = 115
+AHEAD = timedelta(days=3)
+"""Promotions are taken to be announced so long before they start."""
+KINDS = {"display": "stores_on_display", "mailer": "stores_in_mailer"}
 
 
 class Run(NamedTuple):
     """One log and how it is evaluated.
 
     Attributes:
-        categories: A CSV of products and the column that names their categories. Only these are
-            reported then: what the catalogue says moves products' figures, too.
+        market: File of the promotions of Complete Journey, where they are to be known.
+        categories: Of its products. Only these are reported then: what the catalogue says moves
+            products' figures, too.
     """
 
     name: str
     file: str
     words: list[str]
-    categories: tuple[str, str] | None = None
+    market: str | None = None
+    categories: str | None = None
 
+
+JOURNEY = [
+    *("--format", "complete-journey", "--best-sellers", "500"),
+    *("--score-from", "2017-11-05T00:00:00Z", "--orders"),
+]
 
 RUNS = [
     Run(
@@ -52,19 +67,18 @@ RUNS = [
             "--orders",
         ],
     ),
+    Run("Complete Journey", "completejourney_top500_orders.csv.gz", JOURNEY),
     Run(
-        "Complete Journey",
+        "Complete Journey with its calendar",
         "completejourney_top500_orders.csv.gz",
-        [
-            *("--format", "complete-journey", "--best-sellers", "500"),
-            *("--score-from", "2017-11-05T00:00:00Z", "--orders"),
-        ],
+        JOURNEY,
+        "completejourney_top500_promos.csv.gz",
     ),
     Run(
         "Complete Journey, its categories",
         "completejourney_top500_orders.csv.gz",
         ["--format", "complete-journey", "--score-from", "2017-11-05T00:00:00Z", "--orders"],
-        ("completejourney_top500_products.csv.gz", "product_category"),
+        categories="completejourney_top500_products.csv.gz",
     ),
 ]
 """Counted are the last eight weeks that an order log fills, and the last 40 % of the returns."""
@@ -75,32 +89,64 @@ def main(folder: Path) -> int:
     began = time.monotonic()
     rows: list[str] = []
     for run in RUNS:
-        file = folder / run.file
-        if not file.exists():
-            print(f"{file} is not here: left out", file=sys.stderr)  # noqa: T201
+        needed = [folder / name for name in (run.file, run.market, run.categories) if name]
+        if missing := [file for file in needed if not file.exists()]:
+            print(f"{missing[0]} is not here: left out", file=sys.stderr)  # noqa: T201
             continue
         print(run.name, file=sys.stderr)  # noqa: T201
-        words = ["stream", "evaluate", *run.words, str(file), "--json"]
-        with NamedTemporaryFile("w", suffix=".ndjson") as catalog:
-            if run.categories is not None:
-                catalog.writelines(listings(folder / run.categories[0], run.categories[1]))
-                catalog.flush()
-                words += ["--catalog", catalog.name]
-            done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
-        said = json.loads(done.stdout)
-        rows.extend(tasks(run.name, said) if run.categories is None else of_categories(run, said))
+        said = evaluated(run, folder)
+        rows.extend(of_categories(run, said) if run.categories else tasks(run.name, said))
     print("| log | task | n | served | beside it |\n|---|---|---|---|---|")  # noqa: T201
     print("\n".join(rows))  # noqa: T201
     print(f"\n{time.monotonic() - began:.0f} s in all", file=sys.stderr)  # noqa: T201
     return 0
 
 
-def listings(file: Path, column: str) -> Iterator[str]:
-    """What a catalogue says, as lines of NDJSON: each product's category, from the first day on."""
-    with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
-        for line in csv.DictReader(lines):
-            said = {"product_id": line["product_id"], "time": FIRST_DAY, "category": line[column]}
-            yield json.dumps(said) + "\n"
+def evaluated(run: Run, folder: Path) -> dict[str, Any]:
+    """What `stream evaluate` reports."""
+    words = ["stream", "evaluate", *run.words, str(folder / run.file), "--json"]
+    with TemporaryDirectory() as temporary:
+        for option, name, read in (
+            ("--market", run.market, announced),
+            ("--catalog", run.categories, listed),
+        ):
+            if name is not None:
+                file = Path(temporary) / f"{option}.ndjson"
+                with file.open("w") as lines:
+                    lines.writelines(json.dumps(event) + "\n" for event in read(folder / name))
+                words += [option, str(file)]
+        done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def listed(products: Path) -> Iterator[dict[str, Any]]:
+    """The catalogue of Complete Journey: each product's category, from the first day on."""
+    with gzip.open(products, "rt", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            category = row["product_category"]
+            yield {"product_id": row["product_id"], "time": FIRST_DAY, "category": category}
+
+
+def announced(promotions: Path) -> Iterator[dict[str, Any]]:
+    """Promotions of Complete Journey: for each product and week one of each kind.
+
+    That of a kind is as strong as the share of the stores that have it.
+    """
+    with gzip.open(promotions, "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            starts = PROMOTED_FROM + timedelta(weeks=int(row["week"]) - 1)
+            for kind, column in KINDS.items():
+                if stores := int(row[column]):
+                    yield {
+                        "type": "promotion",
+                        "promotion_id": f"{kind}-{row['product_id']}-{row['week']}",
+                        "product_id": row["product_id"],
+                        "starts": starts.isoformat(),
+                        "ends": (starts + timedelta(weeks=1)).isoformat(),
+                        "discount": min(1.0, stores / STORES),
+                        "time": (starts - AHEAD).isoformat(),
+                    }
 
 
 def of_categories(run: Run, said: dict[str, Any]) -> Iterator[str]:

@@ -190,6 +190,9 @@ def write_files(folder: Path) -> None:
     """Write the files that the documents speak of."""
     lines = "".join(json.dumps(event) + "\n" for event in events())
     (folder / "events.ndjson").write_text(lines)
+    (folder / "promotions.ndjson").write_text(
+        "".join(b.text for b in blocks("json") if '"promotion_id"' in b.text)
+    )
     (folder / "tills.csv").write_text(*(b.text for b in blocks("csv")))
     (folder / "tills.toml").write_text(*(b.text for b in blocks("toml")))
     row = "2019-10-01 00:00:00 UTC,view,1,2,electronics.phone,brand,9.90,3,visit"

@@ -1,7 +1,7 @@
 """Demand and what is about to rise: what the forecasters say, survive and keep."""
 
 from collections.abc import Callable
-from math import inf, isfinite, nan
+from math import inf, isfinite, nan, sqrt
 from random import Random
 from typing import Any
 
@@ -14,7 +14,7 @@ from stream.errors import BadSnapshot
 from stream.models.bands import Bands
 from stream.models.least_squares import FadingLeastSquares
 from stream.models.levels import WIDTH, Levels
-from stream.models.promotions import Promotion, Promotions
+from stream.models.promotions import Course, Promotion, Promotions
 from stream.models.rhythm import Rhythm, RhythmCounts, weekday
 from stream.models.rising import RISING, RisingClassifier, rising_features, threshold
 from stream.models.stacking import CANDIDATES, Outlook, Stack, Stacked
@@ -145,15 +145,92 @@ def test_levels_are_all_in_their_state(sales: list[tuple[int, int]]) -> None:
     assert len(again.state) == WIDTH < 60
 
 
+def promoted(course: Course, times: float, days: int = 200) -> Levels:
+    """Sell ten a day, and so many times as much at the strength 1 of promotions."""
+    levels = Levels()
+    for day in range(days):
+        strength = course.at(day * DAY)
+        units = round(10.0 * (1.0 + strength * (times - 1.0)))
+        for _ in range(units):
+            levels.sell(1.0, bucket=day, length=DAY, strength=strength, course=course)
+    return levels
+
+
+def weeks(*numbers: int, discount: float | None = None) -> Course:
+    """Promotions that last these weeks."""
+    return Course(Promotion(str(n), n * WEEK, (n + 1) * WEEK, discount) for n in numbers)
+
+
 def test_a_product_learns_its_own_response() -> None:
     """Of two products, the one that promotions lift is believed to be lifted again."""
-    lifted, unmoved = Levels(), Levels()
-    for _ in range(20):
-        lifted.respond(0.5, 40.0, 20.0)
-        unmoved.respond(0.5, 20.0, 20.0)
-    assert lifted.response(0.8) > 1.5
-    assert unmoved.response(0.8) < 0.2
-    assert Levels().response(0.8) == pytest.approx(0.8)
+    course = weeks(3, 8, 9, 15, 20)
+    lifted, unmoved, new = promoted(course, 3.0), promoted(course, 1.0), Levels()
+    rhythm, usual = Rhythm(), 0.8
+    assert lifted.paces(200, DAY, rhythm, course, usual).response == pytest.approx(2.0, abs=0.1)
+    assert unmoved.paces(200, DAY, rhythm, course, usual).response == pytest.approx(0.0, abs=0.1)
+    assert new.paces(200, DAY, rhythm, course, usual).response == usual
+
+
+@pytest.mark.parametrize("discount", [None, 0.2])
+@pytest.mark.parametrize("last", [(), (27,), (26, 27), (24, 26, 27)])
+def test_a_promotion_that_is_over_leaves_the_level_as_it_was(
+    last: tuple[int, ...], discount: float | None
+) -> None:
+    """What is sold in promotions is put down to them, however many of late, however strong."""
+    course = weeks(3, 8, 9, 15, *last, discount=discount)
+    levels = promoted(course, 3.0, days=28 * 7)
+    paces = levels.paces(28 * 7, DAY, Rhythm(), course, 0.8)
+    assert paces.units == pytest.approx([10.0] * 5, rel=0.12)
+    assert paces.lines == pytest.approx([10.0] * 4, rel=0.12)
+
+
+def test_what_is_announced_while_a_day_lasts_counts_in_it() -> None:
+    """Promotions of a day that are announced at noon are known when it is over."""
+    levels, known = Levels(), Course()
+    for day in range(100):
+        promotions = [
+            Promotion(str(d), d * DAY + DAY // 2, (d + 1) * DAY) for d in range(0, day, 5)
+        ]
+        before, after = Course(promotions), Course([*promotions, *announced_at_noon(day)])
+        for hour, course in ((6, before), (18, after)):
+            strength = course.at(day * DAY + hour * HOUR)
+            for _ in range(5 * round(1.0 + 2.0 * strength)):
+                levels.sell(1.0, bucket=day, length=DAY, strength=strength, course=course)
+        known = after
+    paces = levels.paces(100, DAY, Rhythm(), known, 0.5)
+    assert paces.response == pytest.approx(2.0, abs=0.2)
+    assert paces.units[2] == pytest.approx(10.0, rel=0.1)
+
+
+def announced_at_noon(day: int) -> list[Promotion]:
+    """Every fifth day, a promotion of its afternoon."""
+    span = day * DAY + DAY // 2, (day + 1) * DAY
+    return [] if day % 5 else [Promotion(str(day), *span)]
+
+
+def test_what_is_always_promoted_tells_nothing_of_promotions() -> None:
+    """The shop's response is believed in then, and the level is what it sells in them."""
+    course = Course([Promotion("always", -DAY, 1_000 * DAY)])
+    paces = promoted(course, 2.0).paces(200, DAY, Rhythm(), course, 0.5)
+    assert paces.response == pytest.approx(0.5, abs=0.05)
+    assert paces.units[2] * (1.0 + paces.response) == pytest.approx(20.0, rel=0.05)
+
+
+@given(SALES, st.lists(st.tuples(st.integers(-20, 500), st.integers(1, 90)), max_size=6))
+def test_whatever_is_promoted_paces_are_finite(
+    sales: list[tuple[int, int]], spans: list[tuple[int, int]]
+) -> None:
+    """Promotions that overlap, that nothing was sold in, or that all was sold in."""
+    course = Course(Promotion(str(n), a * DAY, (a + d) * DAY) for n, (a, d) in enumerate(spans))
+    levels = Levels()
+    for bucket, units in sales:
+        strength = course.at(bucket * DAY)
+        levels.sell(float(units), bucket=bucket, length=DAY, strength=strength, course=course)
+    paces = levels.paces(401, DAY, Rhythm(), course, 0.5)
+    numbers = (*paces.units, *paces.lines, paces.bulk)
+    assert all(isfinite(number) and number >= 0.0 for number in numbers)
+    made = Stacked().outlook(paces, 7.0, WEEK, 0.0, paces.response * course.strength(401, WEEK))
+    assert 0.0 <= made.expected <= made.mean < inf
 
 
 # -- rhythm ------------------------------------------------------------------------------------
@@ -273,14 +350,28 @@ def test_a_promotion_reaches_what_it_names() -> None:
     assert calendar.strength("pan", "pans", 0, 2 * DAY) == pytest.approx(0.25)
 
 
-def test_an_announcement_is_known_ahead_and_seen_afterwards() -> None:
-    """Before a promotion change is above 0; after it, below, for the level has been lifted."""
+def test_promotions_that_overlap_add_up_while_they_do() -> None:
+    """And nothing is left of any when they are over."""
     calendar = Promotions()
-    calendar.announce(Promotion("sale", 10 * DAY, 17 * DAY))
-    changes = [calendar.change("mug", None, day * DAY, WEEK) for day in (0, 10, 17)]
-    assert changes[0] == 0.0
-    assert changes[1] == pytest.approx(1.0)
-    assert changes[2] < -0.1
+    for n, (start, end) in enumerate(((0, 7), (3, 10), (3, 5))):
+        calendar.announce(Promotion(str(n), start * DAY, end * DAY, 0.1 * (n + 1), "mug"))
+    course = calendar.course("mug", None)
+    days = [course.at(day * DAY) for day in (-1, 0, 3, 5, 7, 10)]
+    one, two, three = (sqrt(share) for share in (0.1, 0.2, 0.3))
+    assert days == pytest.approx([0.0, one, one + two + three, one + two, two, 0.0])
+    assert days[0] == days[-1] == 0.0
+    assert course.strength(-7 * DAY, 21 * DAY) == pytest.approx(
+        (7 * one + 7 * two + 2 * three) / 21
+    )
+
+
+def test_exposure_fades_as_what_is_sold_does() -> None:
+    """A day of strength 1 right before a moment is nearly a day; one a half-life ago, half."""
+    course = Course([Promotion("p", 0, DAY)])
+    (short, long), squared = course.faded(-DAY, 30 * DAY, 10.5 * DAY, (10.0, 1e6))
+    assert short == pytest.approx(0.5, rel=0.001)
+    assert long == pytest.approx(1.0, rel=0.001)
+    assert squared == long
 
 
 def test_the_latest_word_on_a_promotion_holds() -> None:

@@ -24,6 +24,7 @@ from stream.models.ensemble import LARGEST, Ensemble
 from stream.models.least_squares import FadingLeastSquares
 from stream.models.levels import Levels
 from stream.models.linear import CLIP, Linear
+from stream.models.promotions import Course, Promotion
 from stream.models.quality import ClassifierQuality, RegressionQuality
 from stream.models.recalibration import SHIFTS, SLOPES, Recalibration
 from stream.models.rhythm import Rhythm, RhythmCounts
@@ -153,18 +154,33 @@ def bands_say(model: Bands, random: Random) -> Iterator[float]:
         yield model.chance(expected, positive(random))
 
 
+def hostile_course(random: Random) -> Course:
+    """Promotions of any strength, at any time, however many at once."""
+    starts = [random.randrange(3_000_000) for _ in range(random.randrange(3))]
+    spans = [(start, start + random.randrange(1, 3_000_000)) for start in starts]
+    return Course(
+        Promotion(str(n), first * DAY, last * DAY, random.choice([None, 0.0, 1e-12, 1.0]))
+        for n, (first, last) in enumerate(spans)
+    )
+
+
 def teach_levels(model: Levels, random: Random, _: int) -> None:
     """Any quantity that the contract allows, at any time."""
     quantity = random.choice([1.0, -1.0, 1.0 * MAX_QUANTITY, -1.0 * MAX_QUANTITY])
-    model.sell(quantity, bucket=random.randrange(3_000_000), length=DAY)
-    model.sold_out(quantity, bucket=random.randrange(3_000_000), length=DAY)
-    model.respond(random.uniform(-3.0, 3.0), wild(random), positive(random))
+    course, bucket = hostile_course(random), random.randrange(3_000_000)
+    strength = course.at(bucket * DAY)
+    model.sell(quantity, bucket=bucket, length=DAY, strength=strength, course=course)
+    model.sold_out(quantity, bucket=random.randrange(3_000_000), length=DAY, course=course)
 
 
 def levels_say(model: Levels, _: Random) -> Iterator[float]:
     """Paces at the end of all times, and the response."""
-    paces = model.paces(3_000_000, DAY, Rhythm())
-    yield from (*paces.units, *paces.lines, paces.bulk, paces.age, model.response(0.1))
+    course = Course([Promotion("last", 2_999_990 * DAY, 3_000_010 * DAY)])
+    for paces in (
+        model.paces(3_000_000, DAY, Rhythm()),
+        model.paces(3_000_000, DAY, Rhythm(), course, 0.1),
+    ):
+        yield from (*paces.units, *paces.lines, paces.bulk, paces.age, paces.response)
 
 
 def teach_rhythm(model: RhythmCounts, random: Random, number: int) -> None:

@@ -18,7 +18,7 @@ from stream.models.drift import LossWatch
 from stream.models.ensemble import Ensemble
 from stream.models.least_squares import FadingLeastSquares
 from stream.models.levels import Levels
-from stream.models.promotions import Promotion, Promotions
+from stream.models.promotions import Course, Promotion, Promotions
 from stream.models.quality import ClassifierQuality, RegressionQuality
 from stream.models.recalibration import Recalibration
 from stream.models.rhythm import RhythmCounts
@@ -91,10 +91,11 @@ def teach_stack(model: Stack, random: Random, number: int) -> None:
 def teach_levels(model: Levels, random: Random, number: int) -> None:
     """A sale, a refund, a bulk order, a sold-out day, a promotion."""
     bucket = max(0, number // 3 - random.choice([0, 0, 5]))
-    model.sell(random.choice([1.0, 2.0, -1.0, 90.0]), bucket=bucket, length=DAY)
+    units, course = random.choice([1.0, 2.0, -1.0, 90.0]), Course([Promotion("p", 0, 40 * DAY)])
+    strength = course.at(bucket * DAY)
+    model.sell(units, bucket=bucket, length=DAY, strength=strength, course=course)
     if random.random() < 0.1:
-        model.sold_out(random.random(), bucket=bucket, length=DAY)
-        model.respond(random.choice([0.0, 0.5]), random.random() * 9.0, 3.0)
+        model.sold_out(random.random(), bucket=bucket, length=DAY, course=course)
 
 
 def teach_promotions(model: Promotions, random: Random, number: int) -> None:

@@ -109,7 +109,7 @@ def _product(now: int) -> Row:
         row.totals[VIEWS] += 1
         row.count(VIEWS, time_, 1.0)
         row.count(UNITS, time_, 1.0)
-        row.sell(1.0, time_ // HOUR, HOUR, 1.0)
+        row.sell(1.0, time_, HOUR, 1.0)
     row.closed = now // HOUR
     return row
 

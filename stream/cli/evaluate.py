@@ -111,9 +111,10 @@ def evaluate(
     holds clicks and orders may be given to either option.
 
     \b
-    Example: a public log, and one of your own
+    Example: a public log, one of your own, and with its promotions
       stream evaluate --clicks 2019-Oct.csv.gz --format rees46
       stream evaluate --clicks clicks.ndjson --orders orders.ndjson.gz --dump said.ndjson
+      stream evaluate --orders orders.ndjson --market promotions.ndjson
     """  # noqa: D301 (click's mark for text that is not to be wrapped)
     if format_name and mapping:
         raise click.UsageError("Give either --format or --mapping.")

@@ -29,6 +29,8 @@ LONGEST = 6 * HOUR
 SILENCE = 6 * SECOND
 """After so long without news, a shard's clock goes on by itself."""
 SECRET = "a log that is evaluated"  # noqa: S105 (the pseudonyms stay in this process)
+TOLD: tuple[Topic, ...] = ("clicks", "orders")
+"""What happens in the shop; the other topics are what it says."""
 CLICKS = ("view_item", "select_item", "add_to_cart", "add_to_wishlist")
 TOPICS: tuple[Topic, ...] = ("clicks", "orders", "catalog")
 KINDS: tuple[Kind, ...] = ("product_id", "category")
@@ -73,6 +75,7 @@ class Evaluation:
         self._users: dict[str, str] = {}
         self._pseudonyms: dict[str, str] = {}
         self._repeats = Repeats()
+        self._announced: list[Event] = []
         self._run: list[Event] = []
         self._fresh = 0
         self._clicked = False
@@ -93,10 +96,24 @@ class Evaluation:
             self.notices.append(batches.HOW_TO_INSTALL)
 
     def take(self, event: Event) -> None:
-        """Take the next event of the log."""
-        while self._next() <= event.time:
+        """Take the next event of the log.
+
+        What the shop says waits for the next click or order: it is announced for times that the
+        log may not reach, and does not move its end.
+        """
+        self.events += 1
+        if event.topic not in TOLD:
+            self._announced.append(event)
+            return
+        announced, self._announced = self._announced, []
+        for each in (*announced, event):
+            self._take(each)
+
+    def _take(self, event: Event) -> None:
+        tells = event.topic in TOLD
+        # What is said at a boundary is known at it, what happens there is not.
+        while self._next() < event.time + tells:
             self._close(self._next())
-        tells = event.topic in ("clicks", "orders")
         # What is said of products is read before the rest of a run.
         if (
             self._fresh >= RUN
@@ -115,7 +132,6 @@ class Evaluation:
             self._run.append(event)
         self._replay.feed(event.topic, event.value)
         self._time = max(self._time, event.time)
-        self.events += 1
 
     def _next(self) -> int:
         """Time at which something is to be asked."""

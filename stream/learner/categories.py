@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 
+from stream.models.promotions import Course
 from stream.products.forecasting import Noted
 from stream.products.foresight import KEPT_BUCKETS, WEEK, Foresight
 from stream.products.ledger import Ledger, Watch, Window
@@ -65,6 +66,8 @@ class Categories:
         category: str,
         time: int,
         sums: list[float],
+        course: Course,
+        *,
         watermark: int,
         serving: Callable[[], Serving],
     ) -> None:
@@ -74,6 +77,7 @@ class Categories:
             category: Its name.
             time: Begin of the slot in which it happened, ms.
             sums: See `CategorySums`.
+            course: Of its promotions.
             watermark: Event time up to which everything is believed to be known, ms.
             serving: The models; asked for only where something may be forecast.
         """
@@ -89,8 +93,7 @@ class Categories:
                 row.totals[kind] += round(sums[kind])
                 row.count(kind, time, sums[kind])
         if sums[UNITS]:
-            bucket, lines = time // self._bucket, max(0.0, sums[ORDERS])
-            row.sell(sums[UNITS], bucket, self._bucket, lines)
+            row.sell(sums[UNITS], time, self._bucket, max(0.0, sums[ORDERS]), course)
             row.prune((time - KEPT_BUCKETS) // self._bucket)
         seen, logs = sums[WIDTH:]
         if seen:

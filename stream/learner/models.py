@@ -169,7 +169,7 @@ class DemandModel:
             error = abs(outlook.candidates[place] - sold)
             self._errors[place] = self._errors[place] * ERRORS_KEPT + min(error, MOST_ERROR)
         self.stack.learn(day, outlook, sold, made.weight)
-        self.stack.respond(made.change, sold, made.level)
+        self.stack.respond(made.strength, sold, made.level)
 
     @property
     def _simple(self) -> int:

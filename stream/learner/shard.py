@@ -195,7 +195,10 @@ class LearnerShard:
                 self._foreseeing = None
             case _:
                 category, time, sums = what
-                self._categories.count(category, time, sums, watermark, self._foreseen_by)
+                course = self._market.promotions.course("", category)
+                self._categories.count(
+                    category, time, sums, course, watermark=watermark, serving=self._foreseen_by
+                )
         self.counts[kind] += 1
 
     def _foreseen_by(self) -> Serving:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+from stream.models.promotions import UNPROMOTED, Course
 from stream.models.rhythm import Rhythm
 from stream.models.snapshots import readable
 from stream.units import DAY
@@ -24,39 +25,54 @@ FIRST_LINE = 12.0
 FIRM_AFTER = 30.0
 """Lines after which the mean of a product's lines is what is usual."""
 
-RESPONSE_KEPT = 0.98
-"""Share of what is known of the response to promotions that is left after another observation."""
 RESPONSE_PRIOR = 5.0
-"""How firmly the shop's response is believed in for a product."""
+"""Units of a product for which the shop's response to promotions is believed in."""
+LEAST_RESPONSE, MOST_RESPONSE = -0.9, 15.0
+"""A promotion of strength 1 takes at most nine tenths of the sales, or makes 16 times as much."""
 RESPONSE_WEIGHT = 20.0
 """Units beyond which more units make an observation no surer."""
-LEAST_CHANGE, MOST_CHANGE = -1.0, 4.0
-"""A promotion explains between no sales at all and five times the usual ones."""
+LEAST_RISE, MOST_RISE = -1.0, 4.0
+"""One week teaches the shop between no sales at all and five times the usual ones."""
 
-_AT, _FIRST, _LINES, _SIZES, _RESPONSE, _TRIED, _ALL, _UNITS = range(8)
+_AT, _FIRST, _LINES, _SIZES, _ALL, _UNITS = range(6)
 _PIECES = _UNITS + len(UNITS_HALF_LIVES)
 _FADED = (UNITS_HALF_LIVES[-1], *UNITS_HALF_LIVES, *LINES_HALF_LIVES)
-WIDTH = _ALL + len(_FADED)
+_PROMOTED = _ALL + len(_FADED)
+_EXPOSED = _PROMOTED + 1
+_SQUARED = _EXPOSED + len(UNITS_HALF_LIVES)
+WIDTH = _SQUARED + 1
+_HALF_LIVES = (*_FADED, UNITS_HALF_LIVES[-1], *UNITS_HALF_LIVES, UNITS_HALF_LIVES[-1])
+"""Of all the sums that fade, in their order: units and lines; units times the strength of the
+promotions in which they were sold; days times strength, days times strength squared."""
 """Numbers that are kept of a product."""
 _NEVER = -1.0
+LEAST_LIVED = 0.1
+"""Share of the days lived through that is left at least where promotions take sales."""
 _SHORTEST = 0.25
 """Usual days that are taken to lie behind at least, so that a first sale makes no great pace."""
 
 
+NOT_MOVED = (0.0,) * len(UNITS_HALF_LIVES)
+
+
 class Paces(NamedTuple):
-    """What is sold on a usual day, by how far one looks back.
+    """What is sold on a usual day without promotion, by how far one looks back.
 
     Attributes:
         units: Capped units, one for each of `UNITS_HALF_LIVES`.
         lines: Order lines, one for each of `LINES_HALF_LIVES`.
         bulk: What bulk orders add.
         age: Days since the first sale.
+        response: Share by which a promotion of strength 1 lifts sales.
+        moved: What promotions have added to units, one for each of `UNITS_HALF_LIVES`.
     """
 
     units: tuple[float, ...]
     lines: tuple[float, ...]
-    bulk: float
-    age: float
+    bulk: float = 0.0
+    age: float = 0.0
+    response: float = 0.0
+    moved: tuple[float, ...] = NOT_MOVED
 
 
 class Levels:
@@ -66,6 +82,10 @@ class Levels:
     order, and an empty bucket costs nothing, as the pace is the sum over the time lived
     through, both faded. With it, simple exponential smoothing (Brown 1956) and that of Teunter,
     Syntetos and Babai for what sells seldom (EJOR 214, 2011) are the same thing.
+
+    A day on which promotions have sold twice as much counts as two days lived through, so that
+    no level is taken for higher than it is once they are over. How much they do sell is told by
+    the share of the units that were sold in them.
 
     Attributes:
         state: All there is, as plain numbers. Shape (WIDTH,).
@@ -95,7 +115,16 @@ class Levels:
         """Number of the latest bucket in which something was sold; -1 if nothing ever was."""
         return round(self.state[_AT])
 
-    def sell(self, quantity: float, *, bucket: int, length: int, lines: float = 1.0) -> None:
+    def sell(
+        self,
+        quantity: float,
+        *,
+        bucket: int,
+        length: int,
+        lines: float = 1.0,
+        strength: float = 0.0,
+        course: Course = UNPROMOTED,
+    ) -> None:
         """Count order lines; what is of a negative quantity takes back what others have counted.
 
         Args:
@@ -103,6 +132,8 @@ class Levels:
             bucket: Number of the bucket in which it was sold (time // length).
             length: Of a bucket, ms.
             lines: Number of lines. 0 if units are taken back of a line that stands.
+            strength: That of promotions at the moment of the sale.
+            course: That of the product's promotions.
         """
         state = self.state
         several = max(1.0, lines)
@@ -114,37 +145,65 @@ class Levels:
         if state[_AT] == _NEVER:
             state[_AT] = state[_FIRST] = float(bucket)
         state[_FIRST] = min(state[_FIRST], float(bucket))
-        late = self._turn_to(bucket, length)
-        for place, half_life in enumerate(_FADED, _ALL):
-            amount = quantity if place == _ALL else sign * (size if place < _PIECES else lines)
-            state[place] += amount * 0.5 ** (late / half_life) if late else amount
+        late = self._turn_to(bucket, length, course)
+        amounts = (quantity, sign * size, sign * lines)
+        self._count(amounts, strength, late)
 
-    def sold_out(self, expected: float, *, bucket: int, length: int) -> None:
+    def _count(self, amounts: tuple[float, float, float], strength: float, late: float) -> None:
+        """Add units, capped units, and lines, of so many days ago."""
+        units, size, lines = amounts
+        state = self.state
+        for place, half_life in enumerate(_FADED, _ALL):
+            amount = units if place == _ALL else size if place < _PIECES else lines
+            state[place] += amount * 0.5 ** (late / half_life) if late else amount
+        if strength:
+            state[_PROMOTED] += strength * size * 0.5 ** (late / _HALF_LIVES[_PROMOTED - _ALL])
+
+    def sold_out(
+        self, expected: float, *, bucket: int, length: int, course: Course = UNPROMOTED
+    ) -> None:
         """Let a bucket in which there was nothing to sell count as what it would have sold.
 
         Args:
             expected: Units that it would have sold beside those that it has.
             bucket: Its number.
             length: Of a bucket, ms.
+            course: That of the product's promotions.
         """
-        state = self.state
         if not self.known or not expected > 0.0:
             return
         lines = expected / self._usual() if self._usual() > 0.0 else 0.0
-        late = self._turn_to(bucket, length)
-        for place, half_life in enumerate(_FADED, _ALL):
-            state[place] += (expected if place < _PIECES else lines) * 0.5 ** (late / half_life)
+        late = self._turn_to(bucket, length, course)
+        self._count((expected, expected, lines), course.strength(bucket * length, length), late)
 
-    def _turn_to(self, bucket: int, length: int) -> float:
+    def _turn_to(self, bucket: int, length: int, course: Course) -> float:
         """Let sums fade up to a bucket; say how many days too late it comes, if it does."""
         state = self.state
         passed = (bucket - state[_AT]) * length / DAY
         if passed > 0.0:
             for place, half_life in enumerate(_FADED, _ALL):
                 state[place] *= 0.5 ** (passed / half_life)
+            if course or state[_SQUARED] or state[_PROMOTED]:
+                state[_PROMOTED] *= 0.5 ** (passed / UNITS_HALF_LIVES[-1])
+                state[_EXPOSED:] = self._exposed(bucket, length, course)
             state[_AT] = float(bucket)
             return 0.0
         return -passed
+
+    def _exposed(self, bucket: int, length: int, course: Course) -> list[float]:
+        """Faded days times the strength of promotions, as they stand when a bucket begins.
+
+        Reckoned once a bucket is over, so that what is announced while it lasts counts in it.
+        """
+        state, start = self.state, bucket * length
+        passed = max(0.0, (bucket - state[_AT]) * length / DAY)
+        sums, squares = course.faded(
+            round(state[_AT]) * length, start, start + length / 2, UNITS_HALF_LIVES
+        )
+        return [
+            state[place] * 0.5 ** (passed / _HALF_LIVES[place - _ALL]) + more
+            for place, more in enumerate((*sums, squares), _EXPOSED)
+        ]
 
     def _usual(self) -> float:
         state = self.state
@@ -165,49 +224,53 @@ class Levels:
             state[_LINES] /= 2.0
             state[_SIZES] /= 2.0
 
-    def paces(self, boundary: int, length: int, rhythm: Rhythm) -> Paces:
+    def paces(
+        self,
+        boundary: int,
+        length: int,
+        rhythm: Rhythm,
+        course: Course = UNPROMOTED,
+        usual: float = 0.0,
+    ) -> Paces:
         """Say what is sold on a usual day, as known when all buckets before `boundary` are over.
 
         Args:
             boundary: Number of the first bucket that does not count; none after has sold yet.
             length: Of a bucket, ms.
             rhythm: When the shop sells.
+            course: That of the product's promotions.
+            usual: Response to promotions in the shop.
         """
-        state = self.state
-        time = boundary * length
-        age = max(0.0, (boundary - state[_FIRST]) * length / DAY) if self.known else 0.0
-        passed = max(0.0, (boundary - state[_AT]) * length / DAY) if self.known else 0.0
-        paces: list[float] = []
-        for place, half_life in enumerate(_FADED, _ALL):
-            lived = rhythm.faded(time, length, half_life) * (1.0 - 0.5 ** (age / half_life))
-            faded = state[place] * 0.5 ** (passed / half_life)
-            paces.append(max(0.0, faded) / max(_SHORTEST, lived))
-        units = tuple(paces[1 : 1 + len(UNITS_HALF_LIVES)])
-        return Paces(
-            units,
-            tuple(paces[1 + len(UNITS_HALF_LIVES) :]),
-            max(0.0, paces[0] - units[-1]),
-            age,
-        )
-
-    def respond(self, change: float, sold: float, expected: float) -> None:
-        """Take note of what a promotion that has begun or ended did to sales.
-
-        Args:
-            change: Strength of promotions in a span, less what the level had seen of them.
-            sold: Units in the span.
-            expected: Units by the level, without promotion. Not negative.
-        """
-        if change:
-            state, (risen, tried) = self.state, observed(change, sold, expected)
-            state[_RESPONSE] = state[_RESPONSE] * RESPONSE_KEPT + risen
-            state[_TRIED] = state[_TRIED] * RESPONSE_KEPT + tried
-
-    def response(self, usual: float) -> float:
-        """Say by which share a promotion of strength 1 lifts sales: the shop's usual at first."""
-        return (self.state[_RESPONSE] + RESPONSE_PRIOR * usual) / (
-            self.state[_TRIED] + RESPONSE_PRIOR
-        )
+        if not self.known:
+            return Paces(
+                (0.0,) * len(UNITS_HALF_LIVES), (0.0,) * len(LINES_HALF_LIVES), response=usual
+            )
+        state, time = self.state, boundary * length
+        age = max(0.0, (boundary - state[_FIRST]) * length / DAY)
+        passed = max(0.0, (boundary - state[_AT]) * length / DAY)
+        lived = [
+            max(_SHORTEST, rhythm.faded(time, length, half_life) * (1.0 - 0.5 ** (age / half_life)))
+            for half_life in UNITS_HALF_LIVES
+        ]
+        faded = [
+            max(0.0, state[place] * 0.5 ** (passed / half_life))
+            for place, half_life in enumerate(_FADED, _ALL)
+        ]
+        every, units, lines = faded[0], faded[1 : _PIECES - _ALL], faded[_PIECES - _ALL :]
+        bulk = max(0.0, every - units[-1]) / lived[-1]
+        plain = _shared(units, lived)
+        if not (course or state[_SQUARED]):
+            return Paces(plain, _shared(lines, lived), bulk, age, usual)
+        exposed = self._exposed(boundary, length, course)
+        promoted = max(0.0, state[_PROMOTED] * 0.5 ** (passed / UNITS_HALF_LIVES[-1]))
+        response = responded(Trial(units[-1], promoted, lived[-1], *exposed[-2:]), usual)
+        days = [
+            max(_SHORTEST, LEAST_LIVED * each, each + response * seen)
+            for each, seen in zip(lived, exposed, strict=False)
+        ]
+        paces = _shared(units, days)
+        moved = tuple(one - own for one, own in zip(plain, paces, strict=True))
+        return Paces(paces, _shared(lines, days), bulk, age, response, moved)
 
     @classmethod
     def restored(cls, state: Sequence[float]) -> Self:
@@ -221,17 +284,69 @@ class Levels:
         return new
 
 
-def observed(change: float, sold: float, expected: float) -> tuple[float, float]:
+def _shared(sold: Sequence[float], days: Sequence[float]) -> tuple[float, ...]:
+    return tuple([one / each for one, each in zip(sold, days, strict=False)])
+
+
+class Trial(NamedTuple):
+    """What a product has lived through of promotions; all of it faded alike.
+
+    Attributes:
+        units: Sold.
+        promoted: Sold, times the strength of promotions at the moment of the sale.
+        days: Lived through.
+        exposed: Days times strength.
+        squared: Days times strength squared.
+    """
+
+    units: float
+    promoted: float
+    days: float
+    exposed: float
+    squared: float
+
+
+def responded(trial: Trial, usual: float) -> float:
+    """Share by which a promotion of strength 1 lifts the sales of a product.
+
+    With a base that sells b a day and b (1 + r s) at the strength s, the units come to
+    b (days + r exposed), the promoted ones to b (exposed + r squared): their ratio gives r.
+    The shop's response is believed in as if some units had been sold by it, in days of which
+    promotions of strength 1 filled half.
+
+    Args:
+        trial: See there.
+        usual: Response in the shop.
+
+    >>> round(responded(Trial(1_500.0, 1_000.0, 1_000.0, 500.0, 500.0), usual=0.2), 2)
+    1.0
+    """
+    units, promoted, days, exposed, squared = trial
+    reach = days + usual * exposed
+    if reach <= 0.0 or units <= 0.0:
+        return usual
+    base = units / reach
+    believed = RESPONSE_PRIOR / (base * (1.0 + usual / 2.0))
+    share = promoted + base * believed * (1.0 + usual) / 2.0
+    share /= units + RESPONSE_PRIOR
+    days, exposed, squared = days + believed, exposed + believed / 2.0, squared + believed / 2.0
+    room = squared - share * exposed
+    if room <= 0.0:
+        return MOST_RESPONSE
+    return max(LEAST_RESPONSE, min(MOST_RESPONSE, (share * days - exposed) / room))
+
+
+def observed(strength: float, sold: float, expected: float) -> tuple[float, float]:
     """What a span tells of the response to promotions: two sums of a regression through 0.
 
     Args:
-        change: Strength of promotions in the span, less what the level had seen of them.
+        strength: Mean strength of promotions in the span.
         sold: Units in the span.
         expected: Units by the level, without promotion. Not negative.
 
     Returns:
-        Change times rise, and change squared, both weighted. Their ratio is the response.
+        Strength times rise, and strength squared, both weighted. Their ratio is the response.
     """
     weight = min(expected + 1.0, RESPONSE_WEIGHT)
-    rise = max(LEAST_CHANGE, min(MOST_CHANGE, (sold - expected) / (expected + 1.0)))
-    return weight * change * rise, weight * change * change
+    rise = max(LEAST_RISE, min(MOST_RISE, (sold - expected) / (expected + 1.0)))
+    return weight * strength * rise, weight * strength * strength

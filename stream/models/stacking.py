@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 from stream.models.bands import Bands
 from stream.models.least_squares import FadingLeastSquares
-from stream.models.levels import LEAST_CHANGE, Paces, observed
+from stream.models.levels import Paces, observed
 from stream.models.signals import FURTHEST, NOTHING_UNUSUAL, Unusual
 from stream.models.snapshots import readable
 from stream.units import DAY
@@ -22,12 +22,17 @@ CANDIDATES = (
     "lines_growth",
     "price_move",
     "promotion",
+    "moved_10d",
+    "moved_22d",
+    "moved_45d",
     "category_signal",
     "shop_signal",
 )
-"""What is weighed: three rates of smoothing, a constant, and corrections of the middle rate:
-by the number of order lines of late against before, by the price, by promotions, by signals."""
-FIRST_WEIGHTS = (0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+"""What is weighed: three rates of smoothing, each as promotions are to lift it; a constant; and
+corrections of the middle rate: by the number of order lines of late against before, by the price,
+by signals. Four are for promotions that do more or less than was thought, or are not announced in
+time: what those to come are to add, and by how much a forecast is moved by knowing any."""
+FIRST_WEIGHTS = (0.5, 0.5, *(0.0 for _ in CANDIDATES[2:]))
 STRENGTH = 100.0
 """Of the belief in them, in squared scales."""
 HALF_LIFE = 120.0
@@ -35,10 +40,11 @@ HALF_LIFE = 120.0
 HUBER = 1.5
 """Errors of more scales than this pull no harder in a horizon of a week: one great order does
 not bend the law. A shorter horizon is lumpier, by the root of its share of a week."""
-MOST_PROMOTED = 3.0
+LEAST_PROMOTED, MOST_PROMOTED = 0.1, 20.0
+"""Times the usual sales that promotions are to lead to."""
 MOST_MOVED = 1.0
 MOST_GROWTH = 1.5
-"""Bounds of the corrections, in logarithms."""
+"""Bounds of the other corrections, in logarithms."""
 RESPONSE_KEPT = 0.9999
 RESPONSE_PRIOR = 100.0
 _SMALL = 0.15
@@ -67,6 +73,11 @@ def growth(now: float, before: float, most: float = MOST_GROWTH) -> float:
     return rise if -most <= rise <= most else -most if rise < 0.0 else most
 
 
+def promoted(lift: float) -> float:
+    """Times the usual sales that a lift by a share leads to, within bounds."""
+    return max(LEAST_PROMOTED, min(MOST_PROMOTED, 1.0 + lift))
+
+
 def candidates(
     paces: Paces,
     usual_days: float,
@@ -89,8 +100,11 @@ def candidates(
     Returns:
         One value for each of `CANDIDATES`, in units.
     """
+    times = promoted(promotion)
+    lasting, more = usual_days * times, 1.0 - 1.0 / times
     _, fast, middle, slow, _ = paces.units
-    fast, middle, slow = fast * usual_days, middle * usual_days, slow * usual_days
+    fast, middle, slow = fast * lasting, middle * lasting, slow * lasting
+    _, moved_fast, moved_middle, moved_slow, _ = paces.moved
     fresh, lately, before, long_before = paces.lines
     return (
         fast,
@@ -100,7 +114,10 @@ def candidates(
         middle * growth(fresh, before),
         middle * growth(lately, long_before),
         middle * max(-MOST_MOVED, min(MOST_MOVED, price_move)),
-        middle * max(LEAST_CHANGE, min(MOST_PROMOTED, promotion)),
+        middle * more,
+        fast * more - moved_fast * usual_days,
+        middle * more - moved_middle * usual_days,
+        slow * more - moved_slow * usual_days,
         middle * unusual.category / FURTHEST,
         middle * unusual.shop / FURTHEST,
     )
@@ -203,16 +220,16 @@ class Stack:
         self._law.learn(scaled, sold / scale, weight=weight, time=day)
         self._bands.learn(day, outlook.expected, sold)
 
-    def respond(self, change: float, sold: float, level: float) -> None:
-        """Take note of what a promotion did, for products of which nothing is known.
+    def respond(self, strength: float, sold: float, level: float) -> None:
+        """Take note of what promotions did, for products of which little is known.
 
         Args:
-            change: Strength of promotions in a span, less what the level had seen of them.
+            strength: Mean strength of promotions in a span.
             sold: Units in the span.
             level: Units by the level, without promotion.
         """
-        if change:
-            risen, tried = observed(change, sold, level)
+        if strength:
+            risen, tried = observed(strength, sold, level)
             self._rises = self._rises * RESPONSE_KEPT + risen
             self._changes = self._changes * RESPONSE_KEPT + tried
 

@@ -123,7 +123,8 @@ class Counting:
                 row.totals[slot] += amount
                 row.count(slot, time, amount)
                 self._sums.order(row.category, time, slot, amount)
-        row.sell(sign * quantity, time // self._bucket, self._bucket, lines)
+        course = self.serving.promotions.course(product, row.category)
+        row.sell(sign * quantity, time, self._bucket, lines, course)
         hour = time // HOUR
         self._lines[hour] = self._lines.get(hour, 0.0) + sign * lines
         if kind == "purchase" and customer:

@@ -29,9 +29,9 @@ def _units(log_units: float) -> str:
 
 def _lift(x: float) -> str:
     if not x:
-        return "no promotion moves the next 7 days"
+        return "promotions of the next 7 days are to do what those of the last 7 did"
     if x < 0:
-        return f"a promotion of late is over, which takes {-100 * x:.0f} % off the usual sales"
+        return f"promotions of the last 7 days are over, which takes {-100 * x:.0f} % off sales"
     return f"promotions of the next 7 days are to lift sales by {100 * x:.0f} %"
 
 

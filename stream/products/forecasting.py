@@ -9,7 +9,7 @@ import orjson
 from stream.models.levels import Levels
 from stream.models.linear import probability
 from stream.models.rising import rising_features, threshold
-from stream.models.stacking import CANDIDATES, Outlook
+from stream.models.stacking import CANDIDATES, Outlook, promoted
 from stream.products.features import cover, interest, rounded
 from stream.products.forecasts import Forecast
 from stream.products.row import ProductRow, Units
@@ -37,7 +37,7 @@ class Noted(NamedTuple):
         units: Mean, p10, p50 and p90 by the stack, p50 by the rule.
         x: What the chances were made from.
         outlook: What the stack expected, and from what.
-        change: Strength of promotions in the horizon, less what the level had seen of them.
+        strength: Of promotions in the horizon.
         level: Units by the level, without promotion.
         weight: How many examples it stands for.
     """
@@ -48,7 +48,7 @@ class Noted(NamedTuple):
     units: list[float]
     x: Sequence[float | None]
     outlook: Outlook
-    change: float
+    strength: float
     level: float
     weight: float
 
@@ -62,7 +62,7 @@ class Noted(NamedTuple):
                 rounded(self.units),
                 rounded(self.x),
                 rounded(_flat(self.outlook)),
-                round(self.change, 4),
+                round(self.strength, 4),
                 round(self.level, 4),
                 self.weight,
             ]
@@ -71,9 +71,9 @@ class Noted(NamedTuple):
     @classmethod
     def decoded(cls, values: list[Any]) -> Self:
         """Read what `encode` has written."""
-        time, last, chances, units, x, flat, change, level, weight = values
+        time, last, chances, units, x, flat, strength, level, weight = values
         outlook = Outlook(tuple(flat[: len(CANDIDATES)]), *flat[len(CANDIDATES) :])
-        return cls(time, last, chances, units, x, outlook, change, level, weight)
+        return cls(time, last, chances, units, x, outlook, strength, level, weight)
 
 
 def _flat(outlook: Outlook) -> list[float]:
@@ -83,14 +83,22 @@ def _flat(outlook: Outlook) -> list[float]:
 class Prospect:
     """What a row promises at a moment."""
 
-    __slots__ = ("_levels", "_move", "_paces", "_row", "_serving", "_sold", "_time", "_unusual")
+    __slots__ = ("_course", "_move", "_paces", "_row", "_serving", "_sold", "_time", "_unusual")
 
     def __init__(
-        self, row: ProductRow, serving: Serving, time: int, boundary: int, bucket: int
+        self,
+        product: str,
+        row: ProductRow,
+        serving: Serving,
+        *,
+        time: int,
+        boundary: int,
+        bucket: int,
     ) -> None:
         """Look at a row.
 
         Args:
+            product: Its id; empty for a category.
             row: The product, or the category.
             serving: The models.
             time: Now, ms; not before the row's latest event.
@@ -100,27 +108,28 @@ class Prospect:
         self._row = row
         self._serving = serving
         self._time = time
-        self._levels = _NOTHING_SOLD if row.levels is None else row.levels
-        self._paces = self._levels.paces(boundary, bucket, serving.rhythm)
+        self._course = serving.promotions.course(product, row.category)
+        levels = _NOTHING_SOLD if row.levels is None else row.levels
+        self._paces = levels.paces(boundary, bucket, serving.rhythm, self._course, serving.response)
         self._sold = row.units(boundary, bucket)
         self._unusual = serving.signals.of(row.category, time)
         self._move = log(row.price) - log(row.usual) if row.price and row.usual else 0.0
 
-    def change(self, product: str, horizon: int) -> float:
-        """Say how much stronger promotions are than what the level has seen of them."""
-        return self._serving.promotions.change(product, self._row.category, self._time, horizon)
+    def strength(self, horizon: int) -> float:
+        """Mean strength of promotions in a horizon."""
+        return self._course.strength(self._time, horizon)
 
-    def lift(self, change: float, horizon: int) -> float:
-        """Say by which share promotions are to lift sales."""
-        if not change:
-            return 0.0
-        return self._levels.response(self._serving.demand[horizon].stack.response) * change
-
-    def outlook(self, lift: float, horizon: int) -> Outlook:
+    def outlook(self, horizon: int) -> Outlook:
         """Say what the stack expects."""
         days = self._serving.rhythm.usual_days(self._time, horizon)
         stack = self._serving.demand[horizon].stack
+        lift = self._paces.response * self.strength(horizon)
         return stack.outlook(self._paces, days, horizon, self._move, lift, unusual=self._unusual)
+
+    def _lift(self, horizon: int) -> float:
+        """Say by which share promotions are to lift sales above those of the last horizon."""
+        response, last = self._paces.response, self._course.strength(self._time - horizon, horizon)
+        return promoted(response * self.strength(horizon)) / promoted(response * last) - 1.0
 
     def level(self, horizon: int) -> float:
         """Units by the level, without promotion."""
@@ -135,7 +144,7 @@ class Prospect:
         """Units of the last horizon."""
         return _last(self._sold, horizon)[0]
 
-    def features(self, outlook: Outlook, lift: float, horizon: int) -> list[float | None]:
+    def features(self, outlook: Outlook, horizon: int) -> list[float | None]:
         """Number what tells whether demand is about to rise."""
         last, before = _last(self._sold, horizon)
         return [
@@ -147,7 +156,7 @@ class Prospect:
                 before=before,
                 least=threshold(last, UPLIFT, MINIMUM),
                 price_move=self._move,
-                promotion=lift,
+                promotion=self._lift(horizon),
                 unusual=self._unusual,
             ),
             *interest(self._row, self._time),
@@ -162,13 +171,10 @@ def _last(sold: Units, horizon: int) -> tuple[float, float]:
     return (sold.day, sold.day_before) if horizon == DAY else (sold.week, sold.week_before)
 
 
-def noted(
-    product: str, prospect: Prospect, serving: Serving, *, time: int, horizon: int, told: bool
-) -> Noted:
+def noted(prospect: Prospect, serving: Serving, *, time: int, horizon: int, told: bool) -> Noted:
     """Forecast a horizon for what is to be learned.
 
     Args:
-        product: Its id; empty for a category.
         prospect: Of the product.
         serving: The models.
         time: Now, ms.
@@ -176,32 +182,29 @@ def noted(
         told: Whether a rise can be told by its end.
     """
     forecaster = serving.demand[horizon]
-    change = prospect.change(product, horizon)
-    lift = prospect.lift(change, horizon)
-    outlook = prospect.outlook(lift, horizon)
+    outlook = prospect.outlook(horizon)
     x: list[float | None] = []
     chances: list[float] = []
     if told and horizon in POTENTIAL_HORIZONS:
-        x = prospect.features(outlook, lift, horizon)
+        x = prospect.features(outlook, horizon)
         chances = [probability(v) for v in serving.potential[horizon].both(x)]
     units = [*forecaster.stacked(outlook), forecaster.ruled(outlook).p50]
-    level = prospect.level(horizon)
+    strength, level = prospect.strength(horizon), prospect.level(horizon)
     last = prospect.last(horizon)
-    return Noted(time, last, chances, units, x, outlook, change, level, 1.0)
+    return Noted(time, last, chances, units, x, outlook, strength, level, 1.0)
 
 
 def forecasts(
     product: str, row: ProductRow, serving: Serving, time: int, bucket: int
 ) -> Iterator[Forecast]:
     """Say what is served of a row at a bucket boundary, for each horizon that has a bucket."""
-    prospect = Prospect(row, serving, time, time // bucket, bucket)
+    prospect = Prospect(product, row, serving, time=time, boundary=time // bucket, bucket=bucket)
     for horizon in DEMAND_HORIZONS:
         if horizon < bucket:
             continue
         forecaster = serving.demand[horizon]
-        lift = prospect.lift(prospect.change(product, horizon), horizon)
-        outlook = prospect.outlook(lift, horizon)
-        x = prospect.features(outlook, lift, horizon) if horizon in POTENTIAL_HORIZONS else []
+        outlook = prospect.outlook(horizon)
+        x = prospect.features(outlook, horizon) if horizon in POTENTIAL_HORIZONS else []
         judge = serving.potential.get(horizon)
         yield Forecast(
             product,

@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 from zlib import crc32
 
-import orjson
-
-from stream.products.forecasting import Noted, Prospect, noted
+from stream.products.forecasting import Prospect, noted
 from stream.products.ledger import Ledger, Watch, Window
 from stream.products.row import ProductRow
 from stream.products.serving import Serving
@@ -114,7 +112,7 @@ class Foresight:
         bucket = self._bucket
         active = (row.at + ACTIVE) // bucket
         for boundary in range(row.closed + 1, min(until, active) + 1):
-            self._close(row, boundary)
+            self._close(name, row, boundary)
             if due := self._due(name, row, boundary):
                 self._note(name, row, boundary, due, weekly=self._begins_week(boundary))
         if row.closed <= active and self._ledger.has_room:
@@ -123,16 +121,24 @@ class Foresight:
         last = min(until, (row.at + REMEMBERED) // bucket)
         while look and look // bucket <= last:
             if look // bucket > row.closed:
-                self._close(row, look // bucket)
+                self._close(name, row, look // bucket)
                 self._note(name, row, look // bucket, [WEEK], weekly=True)
             look += WEEK
         if until > row.closed:
-            self._close(row, until)
+            self._close(name, row, until)
 
-    def _close(self, row: ProductRow, boundary: int) -> None:
+    def _close(self, name: str, row: ProductRow, boundary: int) -> None:
         """What has come before a boundary is known."""
         if row.stock == 0.0:
-            row.sell_out(row.closed, boundary, self._bucket, self.serving.rhythm)
+            serving = self.serving
+            row.sell_out(
+                row.closed,
+                boundary,
+                self._bucket,
+                serving.rhythm,
+                course=serving.promotions.course(self._product(name), row.category),
+                usual=serving.response,
+            )
         row.closed = boundary
 
     def _due(self, name: str, row: ProductRow, boundary: int) -> list[int]:
@@ -161,28 +167,27 @@ class Foresight:
             return
         serving, bucket = self.serving, self._bucket
         time = boundary * bucket
-        product = name if self._kind == "product" else ""
-        prospect = Prospect(row, serving, time, boundary, bucket)
+        prospect = Prospect(
+            self._product(name), row, serving, time=time, boundary=boundary, bucket=bucket
+        )
         for horizon in horizons:
             # Whether demand rises can be told once a whole horizon lies behind: before, all does.
             told = time - horizon >= self.since
-            made = noted(product, prospect, serving, time=time, horizon=horizon, told=told)
+            made = noted(prospect, serving, time=time, horizon=horizon, told=told)
             if horizon == WEEK:
                 made = made._replace(weight=WEEKLY if weekly else BETWEEN)
             self._ledger.forecast(Window(name, boundary, horizon, made.encode()))
 
+    def _product(self, name: str) -> str:
+        """Whose promotions count beside those of the category."""
+        return name if self._kind == "product" else ""
+
     def sold(self, window: Window) -> float | None:
-        """Units of a horizon that has passed; a week's tells how its row responds to promotions.
+        """Units of a horizon that has passed.
 
         None if there was nothing to sell: what would have been is not known.
         """
         row, end = self._rows.held[window.product], window.bucket + window.horizon // self._bucket
         if row.sold_out(window.bucket, end):
             return None
-        sold = max(0.0, row.sold(window.bucket, end))
-        if window.horizon == WEEK and row.levels is not None and len(self.serving.promotions):
-            made = Noted.decoded(orjson.loads(window.tail))
-            if made.change:
-                row.levels.respond(made.change, sold, made.level)
-                self._rows.change(window.product)
-        return sold
+        return max(0.0, row.sold(window.bucket, end))

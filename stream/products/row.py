@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from stream.models.levels import Levels
+from stream.models.promotions import UNPROMOTED, Course
 from stream.models.rhythm import Rhythm
 from stream.rows import stored_values
 from stream.units import DAY, HOUR, Millis
 
-VERSION = 2
-"""Of the stored form; whoever changes `PLAIN` raises it."""
+VERSION = 3
+"""Of the stored form; whoever changes `PLAIN`, or what levels keep, raises it."""
 WEEK = 7 * DAY
 HALF_LIVES = (Millis(HOUR), Millis(DAY), Millis(WEEK))
 KINDS = ("views", "carts", "wishes", "orders", "units")
@@ -133,23 +134,48 @@ class ProductRow:
                 self.landmark = time
         return time - self.landmark
 
-    def sell(self, units: float, bucket: int, length: int, lines: float) -> None:
+    def sell(
+        self,
+        units: float,
+        time: int,
+        length: int,
+        lines: float,
+        course: Course = UNPROMOTED,
+    ) -> None:
         """Add units to the bucket in which they were sold, or take them back out of it.
 
         Args:
             units: Below 0: taken back.
-            bucket: Its number.
+            time: Of the sale, ms.
             length: Of a bucket, ms.
             lines: Order lines that were sold, or taken back as a whole.
+            course: That of the product's promotions.
         """
+        bucket = time // length
         self.buckets[bucket] = self.buckets.get(bucket, 0.0) + units
         self._sums = None
         if units:
             if self.levels is None:
                 self.levels = Levels()
-            self.levels.sell(units, bucket=bucket, length=length, lines=lines)
+            self.levels.sell(
+                units,
+                bucket=bucket,
+                length=length,
+                lines=lines,
+                strength=course.at(time),
+                course=course,
+            )
 
-    def sell_out(self, start: int, end: int, length: int, rhythm: Rhythm) -> None:
+    def sell_out(
+        self,
+        start: int,
+        end: int,
+        length: int,
+        rhythm: Rhythm,
+        *,
+        course: Course = UNPROMOTED,
+        usual: float = 0.0,
+    ) -> None:
         """Take note that there was nothing left to sell in buckets from `start` up to `end`.
 
         Of a single bucket the level learns what it would have sold.
@@ -160,10 +186,11 @@ class ProductRow:
         else:
             out.append([start, end])
         if self.levels is not None and end == start + 1:
-            pace = self.levels.paces(start, length, rhythm).units[2]
-            lacking = pace * rhythm.usual_days(start * length, length)
+            paces, time = self.levels.paces(start, length, rhythm, course, usual), start * length
+            lacking = paces.units[2] * rhythm.usual_days(time, length)
+            lacking *= 1.0 + paces.response * course.strength(time, length)
             lacking -= max(0.0, self.buckets.get(start, 0.0))
-            self.levels.sold_out(lacking, bucket=start, length=length)
+            self.levels.sold_out(lacking, bucket=start, length=length, course=course)
 
     def sold_out(self, start: int, end: int) -> bool:
         """Whether there was nothing left at the close of a bucket from `start` up to `end`."""

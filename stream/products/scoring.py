@@ -32,16 +32,15 @@ def score(
     now, product = max(watermark, row.at), about.get("product", "")
     # A bucket in which something was sold already is taken as over.
     boundary = max(now // bucket, 0 if row.levels is None else row.levels.latest + 1)
-    prospect = Prospect(row, serving, now, boundary, bucket)
+    prospect = Prospect(product, row, serving, time=now, boundary=boundary, bucket=bucket)
     demand: dict[str, dict[str, float]] = {}
     x: list[float | None] = []
     for horizon, forecaster in serving.demand.items():
-        lift = prospect.lift(prospect.change(product, horizon), horizon)
-        outlook = prospect.outlook(lift, horizon)
+        outlook = prospect.outlook(horizon)
         expected = forecaster.served(outlook)._asdict()
         demand[span_name(Millis(horizon))] = {k: round(v, 2) for k, v in expected.items()}
         if horizon == SCORE_HORIZON:
-            x = prospect.features(outlook, lift, horizon)
+            x = prospect.features(outlook, horizon)
     served = serving.potential[SCORE_HORIZON].served
     chance = probability(served.value(x))
     return {

@@ -153,6 +153,11 @@ class Serving:
     promotions: Promotions = field(default_factory=Promotions)
 
     @property
+    def response(self) -> float:
+        """Share by which a promotion of strength 1 usually lifts sales."""
+        return self.demand[SCORE_HORIZON].stack.response
+
+    @property
     def name(self) -> str:
         """What a score says it was made with."""
         if not self.version:

@@ -28,6 +28,8 @@ def merged(logs: Sequence[Iterator[S]]) -> Iterator[S]:
 def in_time_order(log: Iterable[Event | BadRow], run: int = RUN) -> Iterator[Event | BadRow]:
     """Sort a log by event time; bad rows come first. What memory should not hold goes to disk.
 
+    What the shop says at a moment comes before what its customers do at it.
+
     Args:
         log: All of it is read before the first event comes out.
         run: Events to hold in memory.
@@ -39,7 +41,7 @@ def in_time_order(log: Iterable[Event | BadRow], run: int = RUN) -> Iterator[Eve
             if isinstance(item, BadRow):
                 yield item
                 continue
-            held.append((item.time, trimmed(orjson.dumps(item[:]))))
+            held.append((_place(item), trimmed(orjson.dumps(item[:]))))
             if len(held) == run:
                 written.append(runs.enter_context(TemporaryFile()))
                 _write(held, written[-1])
@@ -49,17 +51,22 @@ def in_time_order(log: Iterable[Event | BadRow], run: int = RUN) -> Iterator[Eve
             yield Event(*orjson.loads(packed))
 
 
+def _place(event: Event) -> int:
+    """Twice the time, and one more for what customers do: a single number is sorted by."""
+    return 2 * event.time + (event.topic in ("clicks", "orders"))
+
+
 def _write(held: list[tuple[int, bytes]], file: IO[bytes]) -> None:
     held.sort(key=itemgetter(0))
-    for time, packed in held:
-        file.write(b"%d %b\n" % (time, packed))
+    for place, packed in held:
+        file.write(b"%d %b\n" % (place, packed))
     file.seek(0)
 
 
 def _packed(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     for line in file:
-        time, _, packed = line.partition(b" ")
-        yield int(time), packed
+        place, _, packed = line.partition(b" ")
+        yield int(place), packed
 
 
 def _timed(log: Iterator[S]) -> Iterator[tuple[int, S]]:
