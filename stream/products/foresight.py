@@ -111,7 +111,9 @@ class Foresight:
         """
         bucket = self._bucket
         active = (row.at + ACTIVE) // bucket
-        for boundary in range(row.closed + 1, min(until, active) + 1):
+        # Where time has leapt by years, nobody would be helped by forecasts of all of them.
+        first = max(row.closed + 1, until - REMEMBERED // bucket)
+        for boundary in range(first, min(until, active) + 1):
             self._close(name, row, boundary)
             if due := self._due(name, row, boundary):
                 self._note(name, row, boundary, due, weekly=self._begins_week(boundary))
