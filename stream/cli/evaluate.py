@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream.cli.evaluation_report import show
+from stream.cli.formats import chosen, log_format
 from stream.cli.plotting import plot
 from stream.cli.spooled import Spooled
 from stream.cli.times import Moment, Span
@@ -17,7 +18,6 @@ from stream.errors import Misconfigured
 from stream.evaluation.evaluating import Evaluation
 from stream.evaluation.plan import Plan, Tell
 from stream.events.logs import load_mapping
-from stream.events.mappings import known_formats
 from stream.products.serving import DEMAND_HORIZONS
 from stream.settings import Settings, read_settings
 from stream.units import DAY, MINUTE, Millis, span_name
@@ -36,17 +36,7 @@ _file = click.Path(exists=True, dir_okay=False, allow_dash=True)
 @click.option("--orders", multiple=True, metavar="FILE", type=_file, help="Orders; repeatable.")
 @click.option("--catalog", multiple=True, metavar="FILE", type=_file, help="What is listed.")
 @click.option("--market", multiple=True, metavar="FILE", type=_file, help="Promotions, signals.")
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(known_formats()),
-    help="What rows of clicks and orders mean.  [default: native, NDJSON]",
-)
-@click.option(
-    "--mapping",
-    type=click.Path(exists=True, dir_okay=False),
-    help="A TOML file that says so for a log of your own.",
-)
+@log_format
 @click.option(
     "--score-from",
     type=Moment(),
@@ -116,13 +106,11 @@ def evaluate(
       stream evaluate --clicks clicks.ndjson --orders orders.ndjson.gz --dump said.ndjson
       stream evaluate --orders orders.ndjson --market promotions.ndjson
     """  # noqa: D301 (click's mark for text that is not to be wrapped)
-    if format_name and mapping:
-        raise click.UsageError("Give either --format or --mapping.")
     if not clicks and not orders:
         raise click.UsageError("Give --clicks or --orders, or both.")
     settings = read_settings()
     _check(bucket, horizons)
-    meaning = load_mapping(mapping or format_name or "native")
+    meaning = chosen(format_name, mapping)
     native = load_mapping("native")
     files = [(file, meaning) for file in dict.fromkeys([*clicks, *orders])]
     files += [(file, native) for file in (*catalog, *market)]

@@ -15,10 +15,10 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from stream.cli.formats import chosen, log_format
 from stream.cli.pace import Speed
 from stream.errors import Misconfigured, StreamError
-from stream.events.logs import BadRow, Event, load_mapping, merged, read_log
-from stream.events.mappings import known_formats
+from stream.events.logs import BadRow, Event, merged, read_log
 from stream.events.types import KEYS
 from stream.kafka.sending import Tally, send_log
 from stream.settings import read_settings
@@ -79,17 +79,7 @@ class Refused:
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
 )
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(known_formats()),
-    help="What the log's rows mean.  [default: native, NDJSON as `stream schema` describes it]",
-)
-@click.option(
-    "--mapping",
-    type=click.Path(exists=True, dir_okay=False),
-    help="A TOML file that says so for a log of your own.",
-)
+@log_format
 @click.option(
     "--speed",
     type=Speed(),
@@ -131,9 +121,7 @@ def produce(
       stream produce --format rees46 --speed 60x 2019-Oct.csv.gz
       tail -f events.ndjson | stream produce -
     """  # noqa: D301 (click's mark for text that is not to be wrapped)
-    if format_name and mapping:
-        raise click.UsageError("Give either --format or --mapping.")
-    meaning = load_mapping(mapping or format_name or "native")
+    meaning = chosen(format_name, mapping)
     settings = read_settings()
     if kafka:
         settings = settings.model_copy(update={"kafka": kafka})

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stream.cli.formats import chosen, log_format
 from stream.cli.wording import clean, make_console
 from stream.errors import StreamError
-from stream.events.logs import BadRow, Event, load_mapping, merged, read_log
-from stream.events.mappings import known_formats
+from stream.events.logs import BadRow, Event, merged, read_log
 from stream.replay import Replay, counts
 from stream.settings import read_settings
 
@@ -31,17 +31,7 @@ FRAME = 5_000
     required=True,
     type=click.Path(exists=True, dir_okay=False, allow_dash=True),
 )
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(known_formats()),
-    help="What the log's rows mean.  [default: native, NDJSON as `stream schema` describes it]",
-)
-@click.option(
-    "--mapping",
-    type=click.Path(exists=True, dir_okay=False),
-    help="A TOML file that says so for a log of your own.",
-)
+@log_format
 @click.option("--top", "n", default=10, show_default=True, help="How many products to show.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many events.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -65,9 +55,7 @@ def replay(
       stream replay --format rees46 2019-Oct.csv.gz
       stream replay clicks.ndjson orders.ndjson.gz
     """  # noqa: D301 (click's mark for text that is not to be wrapped)
-    if format_name and mapping:
-        raise click.UsageError("Give either --format or --mapping.")
-    meaning = load_mapping(mapping or format_name or "native")
+    meaning = chosen(format_name, mapping)
     settings = read_settings().model_copy(update={"partitions": 1})
     bad: list[BadRow] = []
     log = _good(merged([read_log(file, meaning) for file in files]), bad)
