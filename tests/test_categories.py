@@ -30,7 +30,7 @@ seeds = st.integers(0, 10**6)
 
 def sums(category: str, time: int, units: float, views: int = 1) -> list[Any]:
     """What a products shard tells of a category."""
-    counts = [0.0] * (WIDTH + 2)
+    counts = [0.0] * (WIDTH + 3)
     counts[VIEWS], counts[ORDERS], counts[UNITS] = float(views), float(units > 0), units
     return ["category", category, time, counts]
 

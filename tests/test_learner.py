@@ -95,7 +95,7 @@ def examples(seed: int, number: int) -> list[list[Any]]:
                         "category",
                         random.choice(["mugs", "cups"]),
                         BEGIN + n * MINUTE,
-                        [*sums, 2.0, 5.1],
+                        [*sums, 1.0, 2.0, 5.1],
                     ]
                 )
     return told  # fmt: skip

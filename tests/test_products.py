@@ -39,6 +39,7 @@ from stream.products.row import (
     KINDS,
     ORDERS,
     UNITS,
+    VIEWS,
     WIDTH,
     ProductRow,
 )
@@ -67,7 +68,7 @@ def entry(
     facts = known(CustomerRow(), product, category, time) if clicked else None
     about = ["", 0, kind, time, product, customer]
     if clicked:
-        return [*about, category, price, 1.0, facts]
+        return [*about, category, price, 0, 1.0, facts]
     return [*about, category, price, quantity, lines, 1.0] if lines or quantity else about
 
 
@@ -194,8 +195,33 @@ def test_a_row_survives_being_stored(entries: list[Entry], product: str) -> None
     raw = stage.changes().rows[product]
     again = ProductRow.decode(product, raw)
     assert again.encode() == raw
-    for name in ("totals", "faded", "chance", "buckets", "at", "first", "category", "price"):
+    for name in (
+        "totals",
+        "faded",
+        "newcomers",
+        "chance",
+        "buckets",
+        "at",
+        "first",
+        "category",
+        "price",
+    ):
         assert getattr(again, name) == getattr(stage.row(product), name)
+
+
+def test_newcomers_are_those_who_had_not_touched_the_product_before() -> None:
+    """However often they come back, and whatever else they look at."""
+    world = World(1)
+    visits = [("u0", "p"), ("u0", "p"), ("u1", "p"), ("u1", "q"), ("u0", "p"), ("u2", "p")]
+    for n, (user, seen) in enumerate(visits):
+        world.produce(click(f"e{n}", BEGIN, user_id=user, product_id=seen))
+    world.settle()
+    row = world.shards["products", 0]._rows.held["p"]
+    assert isinstance(row, ProductRow)
+    assert (row.newcomers, row.totals[VIEWS]) == (3.0, 5)
+    assert row.new_share(BEGIN) == pytest.approx((3 + 1) / (5 + 2))
+    assert row.new_share(BEGIN + 7 * DAY) == pytest.approx((1.5 + 1) / (2.5 + 2))
+    assert ProductRow().new_share(BEGIN) is None
 
 
 def test_a_refund_takes_back_exactly_what_was_counted() -> None:

@@ -1,20 +1,22 @@
 """What the products stage is told: one entry for each thing that happened to a product.
 
-    click              [source, offset, kind, time, product, customer, category, price]
+    click              [source, offset, kind, time, product, customer, category, price, first]
     … in the sample    [… the same …, weight, known]
-    purchase, refund   [… the same as a click …, quantity, lines, weight]
+    purchase, refund   [source, offset, kind, time, product, customer, category, price,
+                        quantity, lines, weight]
     forget, erase      [source, offset, kind, time, product, customer]
 
-`customer` is a pseudonym, empty where nobody is to be known by name. `known` are the facts of
-`known.Known`; `weight` says how many clicks one in the sample stands for, 0 for one that is told
-in full without being in it.
+`customer` is a pseudonym, empty where nobody is to be known by name. `first` is 1 where the
+customer was not known to have touched the product before. `known` are the facts of `known.Known`;
+`weight` says how many clicks one in the sample stands for, 0 for one that is told in full without
+being in it.
 """
 
 from stream.memo import Memo
 from stream.partitions import home
 from stream.wire import Entry
 
-PLAIN_CLICK = 8
+PLAIN_CLICK = 9
 """Length of the entry of a click that is not told in full."""
 MOST_PRODUCTS = 100_000
 """Products of which the partition is remembered."""

@@ -74,9 +74,10 @@ class Counting:
         kind, time, product = event["type"], event["time"], event["product_id"]
         category = event.get("category")
         self.counts["clicks"] += 1
-        entry = [source, offset, kind, time, product, customer, category, event.get("price")]
+        price, first = event.get("price"), int(product not in row.pairs)
+        entry = [source, offset, kind, time, product, customer, category, price, first]
         if time <= row.erased:
-            entry[5] = ""
+            entry[5], entry[8] = "", 0
             self._activity.tell(entry)
             return
         weight = self._sampling.weigh(kind, time, customer, product)

@@ -95,7 +95,9 @@ class Categories:
         if sums[UNITS]:
             row.sell(sums[UNITS], time, self._bucket, max(0.0, sums[ORDERS]), course)
             row.prune((time - KEPT_BUCKETS) // self._bucket)
-        seen, logs = sums[WIDTH:]
+        newcomers, seen, logs = sums[WIDTH:]
+        if newcomers:
+            row.welcome(time, newcomers)
         if seen:
             number, mean = self.prices.get(category, (0.0, 0.0))
             number = min(number + seen, PRICES_SEEN)

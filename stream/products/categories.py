@@ -12,8 +12,8 @@ SLOT = 5 * MINUTE
 class CategorySums:
     """Counts by category and time slot since they were last told.
 
-    A sum holds one count for each of the row's kinds, then the number of prices seen and the
-    sum of their logarithms.
+    A sum holds one count for each of the row's kinds, then customers who had not touched a
+    product before, the number of prices seen, and the sum of their logarithms.
     """
 
     __slots__ = ("_sums",)
@@ -21,16 +21,19 @@ class CategorySums:
     def __init__(self) -> None:
         self._sums: dict[tuple[str, int], list[float]] = {}
 
-    def click(self, category: str | None, time: int, kind: int | None, price: float | None) -> None:
+    def click(
+        self, category: str | None, time: int, kind: int | None, price: float | None, first: int
+    ) -> None:
         """Count a click, where its kind is counted, and take note of the price that was seen."""
         if category is None:
             return
         sums = self._sum(category, time)
         if kind is not None:
             sums[kind] += 1
+            sums[WIDTH] += first
         if price:
-            sums[WIDTH] += 1
-            sums[WIDTH + 1] += log(price)
+            sums[WIDTH + 1] += 1
+            sums[WIDTH + 2] += log(price)
 
     def order(self, category: str | None, time: int, kind: int, amount: float) -> None:
         """Count what was sold, or refunded."""
@@ -41,7 +44,7 @@ class CategorySums:
         slot = category, time // SLOT
         sums = self._sums.get(slot)
         if sums is None:
-            sums = self._sums[slot] = [0.0] * (WIDTH + 2)
+            sums = self._sums[slot] = [0.0] * (WIDTH + 3)
         return sums
 
     def entries(self) -> list[list[object]]:

@@ -104,7 +104,7 @@ class Counting:
         return row
 
     def _click(self, entry: Entry) -> None:
-        kind, time, product, customer, category, price = entry[2:PLAIN_CLICK]
+        kind, time, product, customer, category, price, first = entry[2:PLAIN_CLICK]
         row = self._touched(product, time, category, price)
         if len(entry) > PLAIN_CLICK and customer:
             self._predict(entry, row)
@@ -112,7 +112,9 @@ class Counting:
         if slot is not None:
             row.totals[slot] += 1
             row.count(slot, time, 1)
-        self._sums.click(row.category, time, slot, price)
+            if first:
+                row.welcome(time, 1.0)
+        self._sums.click(row.category, time, slot, price, first)
 
     def _order(self, entry: Entry) -> None:
         _, _, kind, time, product, customer, category, price, quantity, lines, weight = entry
@@ -134,7 +136,7 @@ class Counting:
 
     def _predict(self, entry: Entry, row: ProductRow) -> None:
         """Predict a conversion, and let the click wait for its label if it is in the sample."""
-        kind, time, product, customer, _, _, weight, known = entry[2:]
+        kind, time, product, customer, _, _, _, weight, known = entry[2:]
         serving = self.serving
         x = click_features(known, kind, row, time, self._category_price(row))
         model, rule = (probability(v) for v in serving.conversion.both(x))

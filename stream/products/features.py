@@ -71,6 +71,10 @@ FEATURES = (
     Feature("views_level", lambda x: f"about {exp(x) - 1:.0f} views a day this week"),
     Feature("cart_rate", lambda x: f"{100 * exp(x):.1f} carts per 100 views this week"),
     Feature("order_rate", lambda x: f"{100 * exp(x):.1f} orders per 100 views this week"),
+    Feature(
+        "newcomers",
+        lambda x: f"{100 * x:.0f} % of this week's clicks are by customers new to the product",
+    ),
     Feature("cover", lambda x: f"the stock is {_times(x)} times what the next 7 days are to sell"),
 )
 """Of the potential: those of `rising_features`, then those of `interest`, then the stock."""
@@ -148,7 +152,7 @@ def interest(row: ProductRow, time: int) -> list[float | None]:
     Interest rises first, sales follow.
 
     Returns:
-        One number for each of `NAMES` from `views_day` to `order_rate`. The rates are missing
+        One number for each of `NAMES` from `views_day` to `newcomers`. The rates are missing
         where nobody is known to have looked: a shop may send its orders alone.
     """
     faded = row.faded_at(time)
@@ -161,6 +165,7 @@ def interest(row: ProductRow, time: int) -> list[float | None]:
         log1p(week_views),
         log((faded[11] + 0.5) / (faded[10] + 20)) if row.totals[VIEWS] else None,
         log((max(0.0, faded[13]) + 0.5) / (faded[10] + 40)) if row.totals[VIEWS] else None,
+        row.new_share(time),
     ]
 
 

@@ -45,6 +45,7 @@ PLAIN = (
     "landmark",
     "lead",
     "listed",
+    "newcomers",
     "out",
     "price",
     "ranked",
@@ -71,6 +72,8 @@ class ProductRow:
         levels: What it sells on a usual day; None before the first sale.
         out: Buckets of the last fifteen days at whose close there was nothing left to sell, as
             spans [first, after the last].
+        newcomers: Faded count of customers who had not touched the product before, as of the
+            landmark, with a half-life of a week.
         chance: Faded sum of predicted conversions, and their number, as of the landmark.
         closed: Latest bucket boundary at which demand was looked at.
         told: Catalogue time of what is known of category, price, title and stock.
@@ -85,6 +88,7 @@ class ProductRow:
         self.totals = [0, 0, 0, 0, 0]
         self.faded = [0.0] * (WIDTH * len(HALF_LIVES))
         self.chance = [0.0, 0.0]
+        self.newcomers = 0.0
         self.buckets: dict[int, float] = {}
         self.levels: Levels | None = None
         self.out: list[list[int]] = []
@@ -113,6 +117,19 @@ class ProductRow:
         if not self.first or time < self.first:
             self.first = time
 
+    def welcome(self, time: int, number: float) -> None:
+        """Count customers who had not touched the product before."""
+        self.newcomers += number * 2.0 ** (self._age(time) / WEEK)
+
+    def new_share(self, time: int) -> float | None:
+        """Share of the week's clicks that were by such customers; None if nobody ever clicked."""
+        if not self.totals[VIEWS]:
+            return None
+        age = max(time, self.at) - self.landmark
+        clicks: float = sum(self.faded[2 * WIDTH + VIEWS : 2 * WIDTH + ORDERS])
+        worth: float = 0.5 ** (age / WEEK)
+        return (self.newcomers * worth + 1.0) / (clicks * worth + 2.0)
+
     def expect(self, probability: float, time: int) -> None:
         """Take note of the predicted conversion of a click."""
         worth = 2.0 ** (self._age(time) / DAY)
@@ -130,6 +147,7 @@ class ProductRow:
             self.at = time
             if time > self.landmark + FAR:
                 self.faded = self.faded_at(time)
+                self.newcomers *= 0.5 ** ((time - self.landmark) / WEEK)
                 self.chance = [c * 0.5 ** ((time - self.landmark) / DAY) for c in self.chance]
                 self.landmark = time
         return time - self.landmark
