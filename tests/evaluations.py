@@ -205,7 +205,7 @@ def of_demand(log: str, horizon: str, said: dict[str, Any]) -> str:
         f"{said['bias']:+.1%}, {said['coverage']:.0%} in the band",
         "; ".join(
             f"{name}: {figure(other['rmsse'])}, {other['mae']:.2f}"
-            for name, other in said["baselines"].items()
+            for name, other in {**said["baselines"], "hindsight": said["hindsight"]}.items()
         ),
     )
 

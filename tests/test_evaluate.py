@@ -418,6 +418,7 @@ def test_the_report_has_its_shape(tmp_path: Path) -> None:
     week = said["demand"]["7d"]
     assert {"n", "mae", "rmse", "rmsse", "r2", "bias", "coverage", "baselines"} <= week.keys()
     assert {"mae", "rmsse"} <= week["baselines"]["naive"].keys()
+    assert abs(week["hindsight"]["bias"]) < 1e-9
     assert week["products"] == 5
     rows = [orjson.loads(line) for line in dump.read_bytes().splitlines()]
     scored = [

@@ -76,6 +76,11 @@ def _demand(name: str, kind: str, demand: dict[str, Any] | None) -> Iterator[str
         for simple, other in said["baselines"].items():
             alpha = f" at {other['alpha']:g}, chosen in hindsight" if "alpha" in other else ""
             yield f"  {simple}{alpha}: MAE {other['mae']:.2f}, RMSSE {_figure(other['rmsse'])}"
+        mean = said["hindsight"]
+        yield (
+            f"  one number for each product, known in hindsight: MAE {mean['mae']:.2f}, RMSSE "
+            f"{_figure(mean['rmsse'])}"
+        )
 
 
 def _figure(value: float | None) -> str:

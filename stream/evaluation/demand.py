@@ -71,6 +71,8 @@ class Demand:
         if not len(actual):
             return None
         scale = self._history.scale
+        units, windows = np.bincount(product, actual), np.bincount(product)
+        columns["hindsight"] = units[product] / windows[product]
 
         def measured(name: str) -> Row:
             error = columns[name] - actual
@@ -105,4 +107,5 @@ class Demand:
                 "smoothing": {**smoothed[best], "alpha": float(best.removeprefix("ses"))},
                 "rule": measured("rule"),
             },
+            "hindsight": measured("hindsight"),
         }
