@@ -458,6 +458,14 @@ def test_a_hostile_horizon_teaches_nothing_harmful(x: list[float], units: float)
     assert forecast.expected >= 0.0
 
 
+def test_what_never_sells_is_expected_to_sell_nothing() -> None:
+    """Units are whole: a band about none that begins at a hundredth of one would miss it."""
+    bands = Bands()
+    for day in range(200):
+        bands.learn(float(day), 0.02, 0.0)
+    assert bands.quantiles(0.02) == (0.0, 0.0, 0.0)
+
+
 # -- rising ------------------------------------------------------------------------------------
 
 

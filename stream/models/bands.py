@@ -93,7 +93,10 @@ class Bands:
     def quantiles(
         self, expected: float, levels: tuple[float, ...] = (0.1, 0.5, 0.9)
     ) -> tuple[float, ...]:
-        """Units that a share of forecasts like this one stayed under: for each level, in order."""
+        """Units that a share of forecasts like this one stayed under: for each level, in order.
+
+        Less than half a unit is none: a cell is wider than that where little is expected.
+        """
         sums = self._summed(_size(expected))
         answers = []
         for level in levels:
@@ -101,7 +104,8 @@ class Bands:
             cell = min(CELLS - 1, bisect_left(sums, aim))
             before = sums[cell - 1] if cell else 0.0
             ratio = -REACH + _CELL * (cell + (aim - before) / (sums[cell] - before))
-            answers.append(max(0.0, (max(0.0, expected) + SHARED) * exp(ratio) - SHARED))
+            units = (max(0.0, expected) + SHARED) * exp(ratio) - SHARED
+            answers.append(units if units >= SHARED else 0.0)
         return tuple(answers)
 
     def chance(self, expected: float, least: float) -> float:
