@@ -15,7 +15,8 @@ ACTIVE = 8 * DAY
 """A row is looked at at each bucket's close until it has been quiet for so long."""
 WEEK = 7 * DAY
 REMEMBERED = 26 * WEEK
-"""After that it is dormant: looked at once a week, and no more when it has been quiet so long."""
+"""A row that has been quiet for longer than `ACTIVE` is dormant: it is looked at once a week, and
+no more when it has been quiet for so long."""
 KEPT_BUCKETS = 15 * DAY
 WEEKLY, BETWEEN = 4.0, 0.5
 """Weight of a week's forecast that begins where a week of the log begins, and of one between."""
