@@ -31,6 +31,9 @@ REFRESH = 1.0
 """Seconds between two looks for a newer snapshot of the models."""
 PATIENCE = 10.0
 """Seconds that Redis has for an answer. A checkpoint is some megabytes, and a disk may be slow."""
+YOUNG = 5_000
+"""Objects after which the garbage collector looks at the young."""
+NEVER = 1_000_000_000
 BEHIND = 2_000
 """Records that lie unread in a worker that is behind."""
 LOOK = 0.1
@@ -105,10 +108,10 @@ class Worker:
             )
             for stage in self.stages
         ]
-        # What is loaded by now stays: the collector need not look at it again and again.
-        # And what comes mostly goes soon: looked at early, it would be looked at for nothing.
+        # Rows come and go by reference count. What goes round in circles (a failed request and
+        # its stack) is found among the young; to look at all that is held takes half a second.
         gc.freeze()
-        gc.set_threshold(500_000, 20, 50)
+        gc.set_threshold(5_000, NEVER)
         tasks = [asyncio.create_task(run.run(self._stop)) for run in self.runs]
         others = [asyncio.create_task(work) for work in (self._refresh(), self._watch())]
         await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)

@@ -12,15 +12,16 @@ from stream.models.rising import rising_features, threshold
 from stream.models.stacking import CANDIDATES, Outlook, promoted
 from stream.products.features import cover, interest, rounded
 from stream.products.forecasts import Forecast
-from stream.products.row import ProductRow, Units
+from stream.products.row import Foreseen, ProductRow, Units
 from stream.products.serving import (
     DEMAND_HORIZONS,
     MINIMUM,
     POTENTIAL_HORIZONS,
+    SCORE_HORIZON,
     UPLIFT,
     Serving,
 )
-from stream.units import DAY, HOUR
+from stream.units import DAY, HOUR, MINUTE
 
 _NOTHING_SOLD = Levels()
 _LATE = 30.0
@@ -144,24 +145,75 @@ class Prospect:
         """Units of the last horizon."""
         return _last(self._sold, horizon)[0]
 
+    def rising(self, outlook: Outlook, horizon: int) -> list[float]:
+        """Number what sales, price, promotions and signals tell of whether demand is to rise."""
+        last, before = _last(self._sold, horizon)
+        return rising_features(
+            outlook,
+            self._serving.demand[horizon].stack.bands,
+            self._paces,
+            last=last,
+            before=before,
+            least=threshold(last, UPLIFT, MINIMUM),
+            price_move=self._move,
+            promotion=self._lift(horizon),
+            unusual=self._unusual,
+        )
+
     def features(self, outlook: Outlook, horizon: int) -> list[float | None]:
         """Number what tells whether demand is about to rise."""
-        last, before = _last(self._sold, horizon)
-        return [
-            *rising_features(
-                outlook,
-                self._serving.demand[horizon].stack.bands,
-                self._paces,
-                last=last,
-                before=before,
-                least=threshold(last, UPLIFT, MINIMUM),
-                price_move=self._move,
-                promotion=self._lift(horizon),
-                unusual=self._unusual,
-            ),
-            *interest(self._row, self._time),
-            cover(self._row, outlook.expected),
-        ]
+        return features(self._row, self._time, self.rising(outlook, horizon), outlook.expected)
+
+
+def features(
+    row: ProductRow, time: int, rising: Sequence[float], expected: float
+) -> list[float | None]:
+    """Number what tells whether demand is about to rise: one number for each of `NAMES`.
+
+    Args:
+        row: What is known.
+        time: Now, ms; not before the row's latest event.
+        rising: What `Prospect.rising` says.
+        expected: Units of the horizon.
+    """
+    return [*rising, *interest(row, time), cover(row, expected)]
+
+
+def foreseen(product: str, row: ProductRow, serving: Serving, time: int, bucket: int) -> Foreseen:
+    """Forecast what is served, as of the minute; remembered in the row while nothing is new.
+
+    Most of what happens to a product is that somebody looks at it, which changes none of this.
+
+    Args:
+        product: Its id; empty for a category.
+        row: What is known.
+        serving: The models.
+        time: Now, ms; not before the row's latest event.
+        bucket: Length of a demand bucket, ms.
+    """
+    # A bucket in which something was sold already is taken as over.
+    boundary = max(time // bucket, 0 if row.levels is None else row.levels.latest + 1)
+    minute = time - time % MINUTE
+    basis = (minute, boundary, row.category, row.price, row.usual)
+    known = row.foreseen
+    if known is None or known.basis != basis or known.serving is not serving:
+        known = row.foreseen = _foresee(
+            Prospect(product, row, serving, time=minute, boundary=boundary, bucket=bucket),
+            serving,
+            basis,
+        )
+    return known
+
+
+def _foresee(prospect: Prospect, serving: Serving, basis: tuple[object, ...]) -> Foreseen:
+    outlooks = {horizon: prospect.outlook(horizon) for horizon in serving.demand}
+    demand = tuple(
+        tuple(round(units, 2) for units in forecaster.served(outlooks[horizon]))
+        for horizon, forecaster in serving.demand.items()
+    )
+    outlook = outlooks[SCORE_HORIZON]
+    rising = prospect.rising(outlook, SCORE_HORIZON)
+    return Foreseen(serving, basis, demand, rising, outlook.expected, prospect.seen)
 
 
 def _last(sold: Units, horizon: int) -> tuple[float, float]:

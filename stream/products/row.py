@@ -1,5 +1,6 @@
 """What is known of one product (or of one category: the same things are counted)."""
 
+from collections.abc import Sequence
 from math import log
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -32,6 +33,26 @@ class Units(NamedTuple):
     day_before: float
     week: float
     week_before: float
+
+
+class Foreseen(NamedTuple):
+    """What is forecast of a product, as long as nothing is new.
+
+    Attributes:
+        serving: The models by which.
+        basis: What else it rests on beside the sales, to be compared.
+        demand: Mean, p10, p50 and p90 for each horizon that is published.
+        rising: What `rising_features` says for the horizon of the score.
+        expected: Units of that horizon.
+        seen: Order lines of late.
+    """
+
+    serving: object
+    basis: tuple[object, ...]
+    demand: tuple[tuple[float, ...], ...]
+    rising: Sequence[float]
+    expected: float
+    seen: float
 
 
 PLAIN = (
@@ -77,9 +98,10 @@ class ProductRow:
         chance: Faded sum of predicted conversions, and their number, as of the landmark.
         closed: Latest bucket boundary at which demand was looked at.
         told: Catalogue time of what is known of category, price, title and stock.
+        foreseen: What was forecast last; None when something was sold since. Not stored.
     """
 
-    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets", "levels")
+    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets", "foreseen", "levels")
 
     def __init__(self) -> None:
         self.first = 0
@@ -104,6 +126,7 @@ class ProductRow:
         self.told = 0
         self.ranked: str | None = None
         self.score: float | None = None
+        self.foreseen: Foreseen | None = None
         self._sums: Units | None = None
         self._sums_for = (0, 0)
 
@@ -171,7 +194,7 @@ class ProductRow:
         """
         bucket = time // length
         self.buckets[bucket] = self.buckets.get(bucket, 0.0) + units
-        self._sums = None
+        self._sums = self.foreseen = None
         if units:
             if self.levels is None:
                 self.levels = Levels()
@@ -198,6 +221,7 @@ class ProductRow:
 
         Of a single bucket the level learns what it would have sold.
         """
+        self.foreseen = None
         out = self.out
         if out and out[-1][1] >= start:
             out[-1][1] = max(out[-1][1], end)

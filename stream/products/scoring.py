@@ -5,9 +5,9 @@ from typing import Any
 
 from stream.models.linear import Features, Linear, probability
 from stream.products.features import NAMES, TEXTS
-from stream.products.forecasting import Prospect, thin
+from stream.products.forecasting import features, foreseen, thin
 from stream.products.row import KINDS, ProductRow
-from stream.products.serving import SCORE_HORIZON, Serving
+from stream.products.serving import SCORE_HORIZON, Expected, Serving
 from stream.units import HOUR, Millis, rfc3339, span_name
 
 ENOUGH_VIEWS = 20
@@ -29,26 +29,20 @@ def score(
         bucket: Length of a demand bucket, ms.
         about: What the document is about, its first fields.
     """
-    now, product = max(watermark, row.at), about.get("product", "")
-    # A bucket in which something was sold already is taken as over.
-    boundary = max(now // bucket, 0 if row.levels is None else row.levels.latest + 1)
-    prospect = Prospect(product, row, serving, time=now, boundary=boundary, bucket=bucket)
-    demand: dict[str, dict[str, float]] = {}
-    x: list[float | None] = []
-    for horizon, forecaster in serving.demand.items():
-        outlook = prospect.outlook(horizon)
-        expected = forecaster.served(outlook)._asdict()
-        demand[span_name(Millis(horizon))] = {k: round(v, 2) for k, v in expected.items()}
-        if horizon == SCORE_HORIZON:
-            x = prospect.features(outlook, horizon)
+    now = max(watermark, row.at)
+    outlook = foreseen(about.get("product", ""), row, serving, now, bucket)
+    x = features(row, now, outlook.rising, outlook.expected)
     served = serving.potential[SCORE_HORIZON].served
     chance = probability(served.value(x))
+    demand = zip(serving.demand, outlook.demand, strict=True)
     return {
         **about,
         "score": round(chance, 4),
-        "interval": [round(bound, 4) for bound in thin(chance, prospect.seen)],
+        "interval": [round(bound, 4) for bound in thin(chance, outlook.seen)],
         "conversion": round(_conversion(row, serving, now), 5),
-        "demand": demand,
+        "demand": {
+            span_name(Millis(h)): dict(zip(Expected._fields, u, strict=True)) for h, u in demand
+        },
         "trend": round(exp(x[_TREND] or 0.0), 3),
         "reasons": reasons(served, x),
         "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},
