@@ -1,13 +1,16 @@
 """The rows of a shard that are in memory: the active ones, bounded; changed ones never leave."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 
 from stream.errors import Misconfigured
+from stream.shards import at_once, portions
 
 R = TypeVar("R", bound="Row")
+WRITTEN = 1_000
+"""Rows that are written in one step: some milliseconds."""
 
 
 def stored_values(raw: bytes, version: int) -> list[Any]:
@@ -85,8 +88,10 @@ class Rows(Generic[R]):
         self.changed[id_] = None
         return self.held[id_]
 
-    def stored(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
-        """What is to be stored: all changes. Forgets rows that were not used for long.
+    def storing(
+        self, needed: Collection[str] = ()
+    ) -> Generator[None, None, dict[str, bytes | None]]:
+        """Write all changes, in steps. Forgets rows that were not used for long.
 
         What has just changed stays until the next call. It is being written, and would be read
         back as it was before.
@@ -95,9 +100,16 @@ class Rows(Generic[R]):
             needed: Ids that must be held, because work has been planned with them.
         """
         held = self.held
-        changed: dict[str, bytes | None] = {id_: held[id_].encode() for id_ in self.changed}
+        changed: dict[str, bytes | None] = {}
+        for ids in portions(self.changed, WRITTEN):
+            changed.update({id_: held[id_].encode() for id_ in ids})
+            yield
         self.changed = {}
         if len(held) > self._most // 2:
             self._old = held
             self.held = {id_: held[id_] for id_ in needed if id_ in held}
         return changed
+
+    def stored(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
+        """Write all changes at once."""
+        return at_once(self.storing(needed))

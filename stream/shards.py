@@ -4,12 +4,15 @@ A shard is the synchronous owner of one partition's state in one stage. The shel
 replay, a test) offers it batches, fetches the rows it misses, and carries out its `Changes`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import NamedTuple, Protocol, TypeVar
 
 from stream.settings import Stage
 from stream.units import Millis
+
+T = TypeVar("T")
 
 
 class Record(Protocol):
@@ -165,10 +168,41 @@ class Shard(Protocol):
         """Topics that should not be read for now, because they wait for another."""
         ...
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
-        """What has come since the last call; None if nothing has.
+    def changing(self, renewals: int = MOST_RENEWED) -> "Changing":
+        """Gather what has come since the last call, in steps; None in the end if nothing has.
+
+        A busy shard has thousands of rows to write: others get their turn between two steps.
+        Nothing may be folded before the end.
 
         Args:
             renewals: Public documents that are renewed at most.
         """
         ...
+
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
+        """Gather it in one go."""
+        ...
+
+
+Changing = Generator[None, None, Changes | None]
+
+
+def at_once(steps: Generator[None, None, T]) -> T:
+    """Take all steps one after the other; give what comes of them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def portions(things: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Cut what there is into lists of so many at most.
+
+    >>> list(portions("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    rest = iter(things)
+    while portion := list(islice(rest, most)):
+        yield portion

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-LARGEST = 1 << 20
+LARGEST = 1 << 16
 """Bytes after which a message is cut, at the next record."""
 
 Entry = list[Any]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.models.promotions import Promotion, Promotions
+from stream.models.rhythm import Rhythm
 from stream.products.row import UNITS, VIEWS, ProductRow
 from stream.products.scoring import score
 from stream.products.serving import Serving
@@ -72,3 +73,18 @@ def test_a_view_leaves_the_forecast_alone() -> None:
     document(row, serving, BEGIN + 1)
     assert before is not None
     assert row.foreseen is before
+
+
+def test_models_that_forecast_alike_leave_the_forecast_alone() -> None:
+    """A new version that has learned of conversions only is no reason to forecast anew."""
+    row, serving = ProductRow(), announced(SALE)
+    row.sell(1.0, BEGIN, HOUR, 1.0)
+    document(row, serving, BEGIN)
+    before = row.foreseen
+    state = {**serving.state(), "category_prices": {"mugs": 1.0}}
+    document(row, Serving.restored(2, state, serving), BEGIN)
+    assert before is not None
+    assert row.foreseen is before
+    state["rhythm"] = Rhythm(hours=(2.0,) * 12 + (0.0,) * 12).state()
+    document(row, Serving.restored(3, state, serving), BEGIN)
+    assert row.foreseen is not before

@@ -1,5 +1,6 @@
 """What the shop announces: read, refused, kept, learned from, and known to whoever starts later."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -59,7 +60,7 @@ def served(changes: Changes) -> Serving:
     _, market = snapshots.decode(documents[keys.MARKET], "market")
     promotions = Promotions.restored(market["promotions"])
     version, state = snapshots.decode(documents[keys.SERVING], "serving")
-    return Serving.restored(version, state, promotions)
+    return Serving.restored(version, state, replace(Serving(), promotions=promotions))
 
 
 # reading

@@ -200,7 +200,7 @@ class Desk:
     async def _checkpoint(self) -> None:
         """Store what has come, then send what it leads to, then acknowledge what it holds."""
         async with self._busy:
-            changes = self.shard.changes(FEW_RENEWED if self._behind() else MOST_RENEWED)
+            changes = await self._gathered()
             positions = self.shard.positions()
             self._unsaved = 0
         if changes is None and self._letters:
@@ -217,6 +217,17 @@ class Desk:
                 ack()
             else:
                 self._acks.append((topic, offset, ack))
+
+    async def _gathered(self) -> Changes | None:
+        """Take the steps that lead to the shard's changes; other work gets its turn in between."""
+        steps = self.shard.changing(FEW_RENEWED if self._behind() else MOST_RENEWED)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                changes: Changes | None = end.value
+                return changes
+            await asyncio.sleep(0)
 
     async def _save(self, changes: Changes) -> None:
         stage, partition = self.shard.stage, self.shard.partition

@@ -183,7 +183,7 @@ class Worker:
             raw = await self.redis.get(self.settings.prefix + keys.SERVING)
         if not isinstance(raw, bytes):
             return
-        serving = Serving.restored(*snapshots.decode(raw, "serving"), self._serving.promotions)
+        serving = Serving.restored(*snapshots.decode(raw, "serving"), self._serving)
         if serving.market != self._serving.market:
             serving = await self._with_market(serving)
         self._serving = serving

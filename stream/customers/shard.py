@@ -1,7 +1,7 @@
 """The customers shard: each event once, by whom, in event-time order, under a pseudonym."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from sys import maxsize
 
@@ -26,13 +26,27 @@ from stream.partitions import home
 from stream.renewals import Renewals
 from stream.rows import Rows
 from stream.settings import Stage
-from stream.shards import MOST_RENEWED, Batch, Changes, Drop, Letter, Memory, Publication, Put
+from stream.shards import (
+    MOST_RENEWED,
+    Batch,
+    Changes,
+    Changing,
+    Drop,
+    Letter,
+    Memory,
+    Publication,
+    Put,
+    at_once,
+    portions,
+)
 from stream.units import MINUTE, Millis
 from stream.wire import Entry, Inbox, pack
 
 TOPICS = ("clicks", "orders", "strays", "erasures")
 NUDGE = MINUTE
 """Event time after which a partition without events is told how far this one has come."""
+PROFILED = 250
+"""Profiles that are written in one step: some milliseconds."""
 ORDERED = ("purchase", "refund")
 ERASURE = "erasure"
 
@@ -221,15 +235,19 @@ class CustomersShard:
 
     def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
         """Everything since the last call."""
+        return at_once(self.changing(renewals))
+
+    def changing(self, renewals: int = MOST_RENEWED) -> Changing:
+        """The same in steps."""
         if not (self._stirred or self._unprofiled):
             return None
-        published = self._published(renewals)
+        published = yield from self._publishing(renewals)
         needed = {customer for _, _, customer, _ in self._work}
         needed.update(self._looks)
         needed.update(self._unprofiled.next(MOST_RENEWED))
-        letters = [*self._outgoing(), *self._lessons()]
+        letters = [*(yield from self._outgoing()), *self._lessons()]
         changes = Changes(
-            rows=self._rows.stored(needed),
+            rows=(yield from self._rows.storing(needed)),
             waiting={**self._unprofiled.changes(), **self._looking.reminders.changes()},
             notes=self._notes(),
             letters=letters,
@@ -251,7 +269,7 @@ class CustomersShard:
             "stale": orjson.dumps(len(self._unprofiled)),
         }
 
-    def _outgoing(self) -> list[Letter]:
+    def _outgoing(self) -> Generator[None, None, list[Letter]]:
         letters, self._letters = self._letters, []
         mark = self._clock.watermark
         for partition in range(self._plan.partitions):
@@ -265,6 +283,7 @@ class CustomersShard:
                 first = strays[0][3]["time"]
                 for value in pack(self._name, self._birth, first, strays):
                     letters.append(Letter("strays", partition, None, value))
+            yield
         return letters
 
     def _lessons(self) -> list[Letter]:
@@ -282,25 +301,27 @@ class CustomersShard:
         values = pack(self._name, self._birth, 0, entries)
         return [Letter("examples", 0, None, value) for value in values]
 
-    def _published(self, renewals: int) -> list[Publication]:
+    def _publishing(self, renewals: int) -> Generator[None, None, list[Publication]]:
         """Profiles that have changed, and those that must go."""
         published: list[Publication] = []
         held, unprofiled = self._rows.held, self._unprofiled
         unprofiled.add([id_ for id_ in self._rows.changed if worth_a_profile(held[id_])])
-        for customer in unprofiled.next(renewals):
-            if customer in held:
-                unprofiled.remove(customer)
-                row = self._rows.change(customer)
-                row.published = row.last
-                now = max(self._clock.watermark, row.last)
-                returning = self._looking.predict(customer, row, now + 1)
-                document = profile(customer, row, now, returning)
-                published.append(Put(keys.customer(customer), document))
+        for customers in portions(unprofiled.next(renewals), PROFILED):
+            published.extend(self._profile(customer) for customer in customers if customer in held)
+            yield
         published.extend(
             Drop(keys.customer(customer)) for customer in self._erased if not held[customer].last
         )
         self._erased.clear()
         return published
+
+    def _profile(self, customer: str) -> Put:
+        self._unprofiled.remove(customer)
+        row = self._rows.change(customer)
+        row.published = row.last
+        now = max(self._clock.watermark, row.last)
+        returning = self._looking.predict(customer, row, now + 1)
+        return Put(keys.customer(customer), profile(customer, row, now, returning))
 
 
 def _handed_on(topic: str, value: bytes | None) -> int:

@@ -1,7 +1,7 @@
 """The learner shard: settled labels in, models and category scores out."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,26 @@ from stream.products.ledger import Watch, Window
 from stream.products.scoring import score
 from stream.products.serving import Serving
 from stream.settings import Stage
-from stream.shards import MOST_RENEWED, Batch, Changes, Letter, Memory, Publication, Put, Rank
+from stream.shards import (
+    MOST_RENEWED,
+    Batch,
+    Changes,
+    Changing,
+    Letter,
+    Memory,
+    Publication,
+    Put,
+    Rank,
+    at_once,
+    portions,
+)
 from stream.units import MINUTE, SECOND, Millis
 from stream.wire import Entry, Inbox
 
 REPORT_EVERY = 5 * SECOND
 """Wall time between two publications of the models' quality."""
+SCORED = 100
+"""Categories that are scored in one step: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +271,12 @@ class LearnerShard:
             for forecast in forecasts("", row, serving, time, self._plan.bucket):
                 yield forecast._replace(category=category)
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:  # noqa: ARG002 (few enough)
+    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
         """Everything since the last call, with a new snapshot if anything was learned."""
+        return at_once(self.changing(renewals))
+
+    def changing(self, renewals: int = MOST_RENEWED) -> Changing:  # noqa: ARG002 (few enough)
+        """The same in steps."""
         stored = self._plan.stored
         report = stored and self._unreported and self._is_time_to_report()
         if not (self._stirred or report):
@@ -284,12 +302,14 @@ class LearnerShard:
                 Put(keys.SERVING, snapshots.encode("serving", self._version, serving.state()))
             )
             published.append(Put(keys.VERSION, str(self._version).encode()))
-            published.extend(self._scored(serving))
+            yield
+            published.extend((yield from self._scoring(serving)))
             categories, self._came = self._came, False
             notes.update(self.models.snapshots(self._version, categories=categories))
             notes["version"] = orjson.dumps(self._version)
             notes["rhythm"] = snapshots.encode("rhythm", self._version, self._rhythm.state())
             notes.update(self._categories.notes())
+            yield
         if report:
             self._reported, self._unreported = self._now, False
             published.extend(
@@ -298,10 +318,11 @@ class LearnerShard:
             )
             known = self._market.report(self._clock.watermark)
             published.append(Put(keys.metrics("market"), orjson.dumps(known)))
+            yield
         self._learned = self._stirred = False
         letters, self._letters = self._letters, []
         return Changes(
-            rows=self._categories.rows.stored(),
+            rows=(yield from self._categories.rows.storing()),
             waiting=self._categories.waiting(),
             notes=notes,
             letters=letters,
@@ -323,13 +344,17 @@ class LearnerShard:
             return True
         return self._now >= self._reported + REPORT_EVERY
 
-    def _scored(self, serving: Serving) -> Iterable[Publication]:
+    def _scoring(self, serving: Serving) -> Generator[None, None, list[Publication]]:
+        published: list[Publication] = []
         ranks: dict[str, float] = {}
         serving, rows = self.models.categories.served(serving), self._categories.rows
-        for category in rows.changed:
-            row = rows.held[category]
-            document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
-            ranks[category] = document["score"]
-            yield Put(keys.category(category), orjson.dumps(document))
+        for categories in portions(rows.changed, SCORED):
+            for category in categories:
+                row = rows.held[category]
+                document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
+                ranks[category] = document["score"]
+                published.append(Put(keys.category(category), orjson.dumps(document)))
+            yield
         if ranks:
-            yield Rank(keys.TOP_CATEGORIES, ranks)
+            published.append(Rank(keys.TOP_CATEGORIES, ranks))
+        return published

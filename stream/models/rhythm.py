@@ -104,6 +104,9 @@ class Rhythm:
 class RhythmCounts:
     """Order lines by weekday and by hour, faded, and how often each of them has been lived through.
 
+    The rhythm is reckoned when an hour begins: forecasts rest on it, and those of a busy shop
+    would have to be made anew with each order.
+
     >>> counts = RhythmCounts()
     >>> for hour in range(24 * 28):
     ...     counts.add(hour * HOUR, 10.0 if weekday(hour * HOUR) < 5 else 0.0)
@@ -116,6 +119,7 @@ class RhythmCounts:
         self._sold = [0.0] * 31
         self._lived = [0.0] * 31
         self._until: int | None = None
+        self._rhythm = Rhythm()
 
     def add(self, time: int, lines: float) -> None:
         """Count order lines (fewer than none, when they are taken back) at a time, ms."""
@@ -124,6 +128,8 @@ class RhythmCounts:
         hour = time - time % HOUR
         if self._until is None or hour > self._until + LONGEST_GAP:
             self._until = hour
+        if self._until <= hour:
+            self._rhythm = self._reckoned()
         while self._until <= hour:
             self._live(self._until)
             self._until += HOUR
@@ -140,7 +146,10 @@ class RhythmCounts:
         self._lived[7 + hour % DAY // HOUR] += 1.0
 
     def rhythm(self) -> Rhythm:
-        """Give the rhythm as known now: even at first."""
+        """Give the rhythm as known when the latest hour of sales began: even at first."""
+        return self._rhythm
+
+    def _reckoned(self) -> Rhythm:
         return Rhythm(
             _paces(self._sold[:7], self._lived[:7], PRIOR * 24.0),
             _paces(self._sold[7:], self._lived[7:], PRIOR),
@@ -148,7 +157,12 @@ class RhythmCounts:
 
     def state(self) -> dict[str, Any]:
         """Write down as plain numbers."""
-        return {"sold": list(self._sold), "lived": list(self._lived), "until": self._until}
+        return {
+            "sold": list(self._sold),
+            "lived": list(self._lived),
+            "until": self._until,
+            "rhythm": self._rhythm.state(),
+        }
 
     @classmethod
     def restored(cls, state: Mapping[str, Any]) -> Self:
@@ -161,6 +175,7 @@ class RhythmCounts:
             new._sold, new._lived = sold, lived
             until = state["until"]
             new._until = None if until is None else int(until)
+            new._rhythm = Rhythm.restored(state["rhythm"])
         return new
 
 

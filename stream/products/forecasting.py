@@ -194,9 +194,11 @@ def foreseen(product: str, row: ProductRow, serving: Serving, time: int, bucket:
     # A bucket in which something was sold already is taken as over.
     boundary = max(time // bucket, 0 if row.levels is None else row.levels.latest + 1)
     minute = time - time % MINUTE
-    basis = (minute, boundary, row.category, row.price, row.usual)
+    # By identity: to compare models number by number would take longer than to forecast.
+    models = serving.outlook
+    basis = (minute, boundary, row.category, row.price, row.usual, *map(id, models))
     known = row.foreseen
-    if known is None or known.basis != basis or known.serving is not serving:
+    if known is None or known.basis != basis:
         known = row.foreseen = _foresee(
             Prospect(product, row, serving, time=minute, boundary=boundary, bucket=bucket),
             serving,
@@ -213,7 +215,7 @@ def _foresee(prospect: Prospect, serving: Serving, basis: tuple[object, ...]) ->
     )
     outlook = outlooks[SCORE_HORIZON]
     rising = prospect.rising(outlook, SCORE_HORIZON)
-    return Foreseen(serving, basis, demand, rising, outlook.expected, prospect.seen)
+    return Foreseen(basis, serving.outlook, demand, rising, outlook.expected, prospect.seen)
 
 
 def _last(sold: Units, horizon: int) -> tuple[float, float]:

@@ -39,16 +39,16 @@ class Foreseen(NamedTuple):
     """What is forecast of a product, as long as nothing is new.
 
     Attributes:
-        serving: The models by which.
-        basis: What else it rests on beside the sales, to be compared.
+        basis: What it rests on beside the sales, to be compared.
+        models: Those named in it, so that no others can take their names.
         demand: Mean, p10, p50 and p90 for each horizon that is published.
         rising: What `rising_features` says for the horizon of the score.
         expected: Units of that horizon.
         seen: Order lines of late.
     """
 
-    serving: object
     basis: tuple[object, ...]
+    models: tuple[object, ...]
     demand: tuple[tuple[float, ...], ...]
     rising: Sequence[float]
     expected: float

@@ -158,6 +158,11 @@ class Serving:
         return self.demand[SCORE_HORIZON].stack.response
 
     @property
+    def outlook(self) -> tuple[object, ...]:
+        """What forecasts of demand rest on: the same objects while those would be the same."""
+        return self.demand, self.rhythm, self.signals, self.promotions
+
+    @property
     def name(self) -> str:
         """What a score says it was made with."""
         if not self.version:
@@ -183,20 +188,35 @@ class Serving:
 
     @classmethod
     def restored(
-        cls, version: int, state: Mapping[str, Any], promotions: Promotions | None = None
+        cls, version: int, state: Mapping[str, Any], before: "Serving | None" = None
     ) -> "Serving":
-        """Rebuild from `state`, and from the promotions, which are stored apart."""
+        """Rebuild from `state`.
+
+        Args:
+            version: Of the snapshot.
+            state: What `state` has written.
+            before: What was served until now. Its promotions go on, as they are stored apart;
+                so do the parts that are the same, and with them the forecasts that rest on them.
+        """
+        before = cls() if before is None else before
+        known = before.state()
         return cls(
             version=version,
             conversion=_judge(state["conversion"]),
             returning=_judge(state["returning"]),
             potential={int(h): _judge(j) for h, j in state["potential"].items()},
-            demand={int(h): _forecaster(f) for h, f in state["demand"].items()},
+            demand=before.demand
+            if state["demand"] == known["demand"]
+            else {int(h): _forecaster(f) for h, f in state["demand"].items()},
             category_prices=state["category_prices"],
-            rhythm=Rhythm.restored(state["rhythm"]),
-            signals=Deviations(state["signals"]),
+            rhythm=before.rhythm
+            if state["rhythm"] == known["rhythm"]
+            else Rhythm.restored(state["rhythm"]),
+            signals=before.signals
+            if state["signals"] == known["signals"]
+            else Deviations(state["signals"]),
             market=state["market"],
-            promotions=Promotions() if promotions is None else promotions,
+            promotions=before.promotions,
         )
 
 

@@ -21,9 +21,21 @@ from stream.products.serving import Serving
 from stream.renewals import Renewals, without_renewals
 from stream.rows import Rows
 from stream.settings import Stage
-from stream.shards import MOST_RENEWED, Batch, Changes, Letter, Memory
+from stream.shards import (
+    MOST_RENEWED,
+    Batch,
+    Changes,
+    Changing,
+    Letter,
+    Memory,
+    at_once,
+    portions,
+)
 from stream.units import Millis
 from stream.wire import Entry, Inbox, pack
+
+SCORED = 100
+"""Products that are scored in one step: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +200,23 @@ class ProductsShard:
 
     def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
         """Everything since the last call; products that have changed are scored."""
+        return at_once(self.changing(renewals))
+
+    def changing(self, renewals: int = MOST_RENEWED) -> Changing:
+        """The same in steps."""
         if not (self._stirred or self._stale):
             return None
         self._stale.add(self._rows.changed)
         scores = Scores(self._counting.serving, self._clock.watermark, self._plan.bucket)
-        for product in self._stale.next(renewals):
-            if product in self._rows.held:
-                self._stale.remove(product)
-                scores.add(product, self._rows.change(product))
+        for products in portions(self._stale.next(renewals), SCORED):
+            for product in products:
+                if product in self._rows.held:
+                    self._stale.remove(product)
+                    scores.add(product, self._rows.change(product))
+            yield
         letters, self._letters = [*self._letters, *self._lessons(), *scores.letters], []
         changes = Changes(
-            rows=self._rows.stored(set(self._stale.next(MOST_RENEWED))),
+            rows=(yield from self._rows.storing(set(self._stale.next(MOST_RENEWED)))),
             waiting={**self._ledger.changes(), **self._stale.changes()},
             notes=self._notes(),
             letters=letters,
