@@ -6,8 +6,11 @@ import orjson
 
 from stream.units import SECOND, Millis
 
-PATIENCE = 5 * SECOND
-"""How long a source without news holds the watermark back, in wall time."""
+PATIENCE = 15 * SECOND
+"""How long a source without news holds the watermark back, in wall time.
+
+Some checkpoints of a worker that is behind: what a source tells comes with them.
+"""
 WITNESSES = 3
 """So many customers must have reached a time before a source's mark does."""
 
