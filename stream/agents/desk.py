@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from stream.kafka.post import Post
 from stream.patience import Patience
-from stream.redis.checkpoints import Opened, RedisCheckpoints
+from stream.redis.checkpoints import Checkpoints, Opened
 from stream.shards import FEW_RENEWED, MOST_RENEWED, Batch, Changes, Letter, Shard
 from stream.units import Millis
 
@@ -53,7 +53,7 @@ class Desk:
         self,
         shard: Shard,
         opened: Opened,
-        checkpoints: RedisCheckpoints,
+        checkpoints: Checkpoints,
         post: Post,
         patience: Patience,
         *,
