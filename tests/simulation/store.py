@@ -53,6 +53,12 @@ class MemoryStore(Neighbour):
         self.saved: Callable[[Name, Mapping[str, bytes], Mapping[str, bytes]], None] | None = None
         self._numbers = count(1)
 
+    def lose(self) -> None:
+        """Lose everything."""
+        for part in (self.shards, self.documents, self.rankings, self.streams):
+            part.clear()
+        self.birth = ""
+
     def open(self, name: Name) -> Opened:
         """Give a shard to a new owner."""
         shard = self.shards[name]
@@ -71,14 +77,14 @@ class MemoryStore(Neighbour):
 
     def fetch(self, name: Name, ids: Sequence[str]) -> dict[str, bytes | None]:
         """Read rows."""
-        rows = self.shards[name].rows
-        return {id_: rows.get(id_) for id_ in ids}
+        shard = self.shards.get(name) or Stored()
+        return {id_: shard.rows.get(id_) for id_ in ids}
 
     def save(
         self, name: Name, owner: str, saves: int, changes: Changes, *, partitions: int
     ) -> None:
         """Write everything or nothing."""
-        shard = self.shards[name]
+        shard = self.shards.get(name) or Stored()
         found = (shard.owner, shard.saves)
         # Looked up in its module, where a test may have put another.
         if not checkpoints.may_write(f"{name[0]}.{name[1]}", owner, saves, found):
