@@ -15,39 +15,44 @@ EARLY = 8
 TRIES = 150
 
 T = TypeVar("T")
+Fails = Callable[[Plan], bool]
+"""Says whether a history fails as the one does that is to be shortened."""
 
 
 def shortest(plan: Plan) -> Plan:
     """Leave out of a history that fails whatever is not needed for that."""
-    plan = _lessened(replace(plan, script=run(plan).struck))
-    while (other := _sought(plan)) is not None:
-        plan = _lessened(other)
+    kind = _kind(plan)
+
+    def fails(plan: Plan) -> bool:
+        return _kind(plan) == kind
+
+    plan = _lessened(replace(plan, script=run(plan).struck), fails)
+    while (other := _sought(plan, fails)) is not None:
+        plan = _lessened(other, fails)
     return plan
 
 
-def _lessened(plan: Plan) -> Plan:
+def _lessened(plan: Plan, fails: Fails) -> Plan:
     """Leave out faults, then what is large, then events, as long as something can be."""
+
+    def fails_with(part: str, make: Callable[[Any], Any]) -> Callable[[Sequence[Any]], bool]:
+        return lambda kept: fails(replace(plan, **{part: make(kept)}))
+
     before = None
     while plan != before:
         before = plan
         struck = list(run(plan).struck.items())
-        plan = replace(plan, script=dict(least(struck, _fails_with(plan, "script", dict))))
+        plan = replace(plan, script=dict(least(struck, fails_with("script", dict))))
         for simpler in _simpler(plan):
-            if simpler != plan and _fails(simpler):
+            if simpler != plan and fails(simpler):
                 plan = simpler
                 break
-        arrivals = least(plan.arrivals, _fails_with(plan, "arrivals", tuple))
+        arrivals = least(plan.arrivals, fails_with("arrivals", tuple))
         plan = replace(plan, arrivals=tuple(arrivals))
     return plan
 
 
-def _fails_with(
-    plan: Plan, part: str, make: Callable[[Any], Any]
-) -> Callable[[Sequence[Any]], bool]:
-    return lambda kept: _fails(replace(plan, **{part: make(kept)}))
-
-
-def _sought(plan: Plan) -> Plan | None:
+def _sought(plan: Plan, fails: Fails) -> Plan | None:
     """Look for a shorter history of the same shop, with one fault or two of any kind.
 
     The place of a fault says how many requests came before it. So it often cannot stay when
@@ -71,7 +76,7 @@ def _sought(plan: Plan) -> Plan | None:
             }
             arrivals = tuple(plan.arrivals[n] for n in chosen)
             other = replace(plan, arrivals=arrivals, script=script)
-            if _fails(other):
+            if fails(other):
                 return other
     return None
 
@@ -86,8 +91,10 @@ def _simpler(plan: Plan) -> Iterator[Plan]:
     yield replace(plan, shuffle=0.0)
 
 
-def _fails(plan: Plan) -> bool:
-    return bool(run(plan).problems)
+def _kind(plan: Plan) -> str:
+    """Which check fails first; empty if none does."""
+    problems = run(plan).problems
+    return problems[0].partition(":")[0] if problems else ""
 
 
 def least(parts: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> list[T]:

@@ -288,7 +288,7 @@ class World:
         for topic, offset in old.items():
             if new.get(topic, 0) < offset:
                 self.problems.append(
-                    f"{name[0]}.{name[1]}: {topic} went back from {offset} to {new.get(topic, 0)}"
+                    f"offsets: {topic}.{name[1]} went back from {offset} to {new.get(topic, 0)}"
                 )
 
     def _see_record(self, place: Place, record: Logged) -> None:
@@ -354,7 +354,7 @@ class World:
 
     def _died(self) -> list[str]:
         return [
-            f"{worker.name} died of {task.exception()!r}"
+            f"died: {worker.name} of {task.exception()!r}"
             for worker in self.everybody
             for task in worker.tasks
             if task.done() and not task.cancelled() and task.exception()
@@ -366,7 +366,7 @@ class World:
             worker.stop.set()
         living = [task for worker in self.workers.values() for task in worker.tasks]
         _, late = await asyncio.wait(living, timeout=30)
-        self.problems += [f"{task} does not end" for task in late]
+        self.problems += [f"ending: {task} does not" for task in late]
         self.problems += self._died()
 
     async def clean(self) -> None:
@@ -397,7 +397,7 @@ class Acked(dict[Any, int]):
         stored = self._world.positions((self._name, tp.partition)).get(tp.topic, 0)
         if offset > stored:
             self._world.problems.append(
-                f"{tp.topic}.{tp.partition} was acknowledged up to {offset}, stored up to {stored}"
+                f"acks: {tp.topic}.{tp.partition} up to {offset}, stored up to {stored}"
             )
 
 
