@@ -1,19 +1,27 @@
-"""The contract of the checkpoints, kept with a real Redis: all or nothing, once, by the owner."""
+"""The contract of the checkpoints: all or nothing, once, by the owner.
+
+It is kept by a real Redis, and by what stands in for one where histories are simulated.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
+from simulation.faults import Faults
+from simulation.line import DirectLine, WorkerLine
+from simulation.store import MemoryCheckpoints, MemoryStore
 
 from stream import keys
 from stream.agents.worker import PATIENCE
 from stream.embedded import Addresses
 from stream.errors import Fenced, Misconfigured, StoreDown
-from stream.redis.checkpoints import RedisCheckpoints
+from stream.redis.checkpoints import Checkpoints, RedisCheckpoints
 from stream.redis.clients import Address, make_async_redis
 from stream.settings import Stage
 from stream.shards import Changes, Drop, Letter, Publication, Put, Rank, Say, Unrank
@@ -24,19 +32,63 @@ PARTITIONS = 4
 ROW = b"row \x00\xff"
 
 
+class Store(Protocol):
+    """The checkpoints of one test, and their store as somebody else sees it.
+
+    Attributes:
+        checkpoints: Under test, as a worker makes them.
+    """
+
+    checkpoints: Checkpoints
+
+    async def contents(self) -> dict[bytes, bytes]:
+        """All that was written, in a form of the store's own."""
+        ...
+
+    async def document(self, key: str) -> bytes | None:
+        """A public document."""
+        ...
+
+    async def ranking(self, key: str) -> list[str]:
+        """The members of a ranking, the worst first."""
+        ...
+
+    async def said(self, key: str) -> int:
+        """Entries of a stream."""
+        ...
+
+    def full(self) -> AbstractAsyncContextManager[None]:
+        """Let it refuse writes."""
+        ...
+
+    def cut(self) -> AbstractAsyncContextManager[Checkpoints]:
+        """The same checkpoints, where a save goes through and its answer does not come."""
+        ...
+
+    async def forget(self, work: Awaitable[None]) -> None:
+        """Let work be done, and then lose the notes that it wrote, as a crash does."""
+        ...
+
+    async def lose(self) -> None:
+        """Lose everything."""
+        ...
+
+
 @dataclass
-class Store:
-    """The checkpoints of one test, and Redis as somebody else sees it.
+class RedisStore:
+    """A part of a real Redis.
 
     Attributes:
         checkpoints: Under test, as a worker makes them.
         redis: For looking, and for playing tricks.
         prefix: This test's own.
+        url: Where it is.
     """
 
-    checkpoints: RedisCheckpoints
+    checkpoints: Checkpoints
     redis: Redis
     prefix: str
+    url: str
 
     def key(self, name: str) -> str:
         """A key as it stands in Redis."""
@@ -46,6 +98,126 @@ class Store:
         """All that was written, in Redis's own form."""
         names = sorted([name async for name in self.redis.scan_iter(f"{self.prefix}*")])
         return {name: await self.redis.dump(name) or b"" for name in names}
+
+    async def document(self, key: str) -> bytes | None:
+        """A public document."""
+        found: Any = await self.redis.get(self.key(key))
+        return found if found is None else bytes(found)
+
+    async def ranking(self, key: str) -> list[str]:
+        """The members of a ranking, the worst first."""
+        found: list[Any] = await self.redis.zrange(self.key(key), 0, -1)
+        return [name.decode() for name in found]
+
+    async def said(self, key: str) -> int:
+        """Entries of a stream."""
+        return int(await self.redis.xlen(self.key(key)))
+
+    @asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """Let it refuse writes."""
+        limit = (await self.redis.config_get("maxmemory"))["maxmemory"] or 0
+        await self.redis.config_set("maxmemory", 1)
+        try:
+            yield
+        finally:
+            await self.redis.config_set("maxmemory", limit)
+
+    @asynccontextmanager
+    async def cut(self) -> AsyncIterator[Checkpoints]:
+        """The same checkpoints at the end of a line that is cut."""
+        async with Cut(self.url) as address, make_async_redis(Address(address)) as redis:
+            yield RedisCheckpoints(redis, self.prefix, PARTITIONS)
+
+    async def forget(self, work: Awaitable[None]) -> None:
+        """Let work be done, and then lose the notes that it wrote."""
+        checkpoint = self.key(keys.checkpoint(*SHARD))
+        older = await self.redis.dump(checkpoint)
+        await work
+        assert older is not None
+        await self.redis.restore(checkpoint, 0, older, replace=True)
+
+    async def lose(self) -> None:
+        """Lose everything."""
+        await self.redis.delete(*await self.contents())
+
+
+class SimulatedStore:
+    """A store made of plain data.
+
+    Attributes:
+        checkpoints: Under test, as a simulated worker makes them.
+    """
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+        self.checkpoints: Checkpoints = MemoryCheckpoints(self._store, DirectLine(), PARTITIONS)
+
+    async def contents(self) -> dict[bytes, bytes]:
+        """All that was written, in a form of its own."""
+        store = self._store
+        parts: list[Mapping[Any, Any]]
+        parts = [store.shards, store.documents, store.rankings, store.streams]
+        return {
+            f"{number} {name}".encode(): repr(content).encode()
+            for number, part in enumerate(parts)
+            for name, content in part.items()
+        }
+
+    async def document(self, key: str) -> bytes | None:
+        """A public document."""
+        return self._store.documents.get(key)
+
+    async def ranking(self, key: str) -> list[str]:
+        """The members of a ranking, the worst first."""
+        ranking = self._store.rankings[key]
+        return sorted(ranking, key=lambda member: (ranking[member], member))
+
+    async def said(self, key: str) -> int:
+        """Entries of a stream."""
+        return len(self._store.streams[key])
+
+    @asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """Let it refuse writes."""
+        self._store.full = True
+        yield
+        self._store.full = False
+
+    @asynccontextmanager
+    async def cut(self) -> AsyncIterator[Checkpoints]:
+        """The same checkpoints at the end of a line on which every answer is lost."""
+        faults = Faults(0, 1.0, ["unheard"])
+        line = WorkerLine(asyncio.get_running_loop(), faults, Nobody())
+        yield MemoryCheckpoints(self._store, line, PARTITIONS)
+
+    async def forget(self, work: Awaitable[None]) -> None:
+        """Let work be done, and then lose the notes that it wrote."""
+        older = deepcopy(self._store.shards[SHARD])
+        await work
+        self._store.shards[SHARD] = older
+
+    async def lose(self) -> None:
+        """Lose everything."""
+        self._store.lose()
+
+
+class Nobody:
+    """A worker to whom nothing happens."""
+
+    name = "nobody"
+
+    def crash(self) -> None:
+        """Not here."""
+
+    def freeze(self, span: float) -> None:
+        """Not here."""
+
+    def move(self, span: float) -> None:
+        """Not here."""
+
+    def tell(self, text: str) -> None:
+        """Not here."""
 
 
 class Cut:
@@ -77,11 +249,23 @@ class Cut:
 
 
 @pytest.fixture
-async def store(servers: Addresses, request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """Checkpoints that hold nothing yet."""
-    prefix = f"{request.node.name}:"
+async def redis_store(
+    servers: Addresses, request: pytest.FixtureRequest
+) -> AsyncIterator[RedisStore]:
+    """Checkpoints in a real Redis that hold nothing yet."""
+    prefix = f"{request.node.originalname}:"  # without the brackets of a parameter
     async with make_async_redis(Address(servers.redis), PATIENCE) as redis:
-        yield Store(RedisCheckpoints(redis, prefix, PARTITIONS), redis, prefix)
+        checkpoints = RedisCheckpoints(redis, prefix, PARTITIONS)
+        yield RedisStore(checkpoints, redis, prefix, servers.redis)
+
+
+@pytest.fixture(params=["redis", "memory"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """Checkpoints that hold nothing yet."""
+    if request.param == "memory":
+        return SimulatedStore()
+    found: Store = request.getfixturevalue("redis_store")
+    return found
 
 
 EVERYTHING = Changes(
@@ -132,7 +316,7 @@ async def test_a_shard_that_lost_its_partition_writes_nothing(store: Store) -> N
     assert await store.contents() == before
 
     await store.checkpoints.save(*SHARD, second.owner, 0, EVERYTHING)
-    assert await store.redis.get(store.key("score:mug")) == b"{}"
+    assert await store.document("score:mug") == b"{}"
 
 
 async def test_of_two_owners_at_once_one_writes(store: Store) -> None:
@@ -154,23 +338,20 @@ async def test_of_two_owners_at_once_one_writes(store: Store) -> None:
 async def test_everything_or_nothing(store: Store) -> None:
     """A transaction that Redis refuses leaves no trace, however much of it was in order."""
     opened = await store.checkpoints.open(*SHARD)
-    limit = (await store.redis.config_get("maxmemory"))["maxmemory"] or 0
     before = await store.contents()
 
-    await store.redis.config_set("maxmemory", 1)
-    try:
+    async with store.full():
         with pytest.raises(StoreDown):
             await store.checkpoints.save(*SHARD, opened.owner, 0, EVERYTHING)
-    finally:
-        await store.redis.config_set("maxmemory", limit)
     assert await store.contents() == before
 
     await store.checkpoints.save(*SHARD, opened.owner, 0, EVERYTHING)
     assert len(await store.contents()) > len(before)
 
 
-async def test_a_public_key_that_somebody_else_uses_costs_no_event(store: Store) -> None:
+async def test_a_public_key_that_somebody_else_uses_costs_no_event(redis_store: RedisStore) -> None:
     """It is reported, and rows and positions still agree: nothing is counted twice or left out."""
+    store = redis_store
     opened = await store.checkpoints.open(*SHARD)
     await store.redis.set(store.key("top:products"), "no ranking")
 
@@ -191,33 +372,27 @@ async def test_a_save_that_is_tried_again_counts_once(store: Store) -> None:
     await store.checkpoints.save(*SHARD, opened.owner, 0, EVERYTHING)
 
     assert await store.contents() == before
-    assert await store.redis.xlen(store.key("stream:scores")) == 1
+    assert await store.said("stream:scores") == 1
     await store.checkpoints.save(*SHARD, opened.owner, 1, EVERYTHING)
-    assert await store.redis.xlen(store.key("stream:scores")) == 2
+    assert await store.said("stream:scores") == 2
 
 
-async def test_an_answer_that_was_lost_is_no_other_error(servers: Addresses, store: Store) -> None:
+async def test_an_answer_that_was_lost_is_no_other_error(store: Store) -> None:
     """A connection cut in the middle of a save is a neighbour that is down; once more is once."""
     opened = await store.checkpoints.open(*SHARD)
-    async with Cut(servers.redis) as address, make_async_redis(Address(address)) as redis:
-        cut = RedisCheckpoints(redis, store.prefix, PARTITIONS)
+    async with store.cut() as cut:
         with pytest.raises(StoreDown):
             await cut.save(*SHARD, opened.owner, 0, EVERYTHING)
 
     await store.checkpoints.save(*SHARD, opened.owner, 0, EVERYTHING)
-    assert await store.redis.xlen(store.key("stream:scores")) == 1
+    assert await store.said("stream:scores") == 1
 
 
 async def test_a_redis_that_lost_the_last_saves_is_noticed(store: Store) -> None:
     """What a crash of Redis took back must be done again, so the shard is loaded anew."""
     opened = await store.checkpoints.open(*SHARD)
-    checkpoint = store.key(keys.checkpoint(*SHARD))
     await store.checkpoints.save(*SHARD, opened.owner, 0, EVERYTHING)
-    older = await store.redis.dump(checkpoint)
-    await store.checkpoints.save(*SHARD, opened.owner, 1, EVERYTHING)
-    assert older is not None
-
-    await store.redis.restore(checkpoint, 0, older, replace=True)
+    await store.forget(store.checkpoints.save(*SHARD, opened.owner, 1, EVERYTHING))
 
     with pytest.raises(Fenced, match="lost"):
         await store.checkpoints.save(*SHARD, opened.owner, 2, EVERYTHING)
@@ -228,7 +403,7 @@ async def test_a_redis_that_lost_everything_is_noticed(store: Store) -> None:
     """An empty Redis belongs to nobody, and what is written to it later has another birth."""
     opened = await store.checkpoints.open(*SHARD)
     await store.checkpoints.save(*SHARD, opened.owner, 0, EVERYTHING)
-    await store.redis.delete(*await store.contents())
+    await store.lose()
 
     with pytest.raises(Fenced):
         await store.checkpoints.save(*SHARD, opened.owner, 1, EVERYTHING)
@@ -284,9 +459,9 @@ async def test_what_is_gone_is_deleted_and_the_rest_stays(store: Store) -> None:
     assert again.memory.notes["positions"] == EVERYTHING.notes["positions"]
     rows = await store.checkpoints.fetch(*SHARD, ["mug", "cup"])
     assert rows == {"mug": None, "cup": b"another"}
-    assert not await store.redis.exists(store.key("score:mug"))
-    assert await store.redis.exists(store.key("score:cup"))
-    assert await store.redis.zrange(store.key("top:products"), 0, -1) == [b"cup"]
+    assert await store.document("score:mug") is None
+    assert await store.document("score:cup") is not None
+    assert await store.ranking("top:products") == ["cup"]
 
 
 async def test_what_is_published_last_holds(store: Store) -> None:
@@ -301,14 +476,14 @@ async def test_what_is_published_last_holds(store: Store) -> None:
     ]
     await store.checkpoints.save(*SHARD, opened.owner, 0, Changes(published=published))
 
-    assert not await store.redis.exists(store.key("score:a"))
-    assert await store.redis.get(store.key("score:b")) == b"2"
-    best = await store.redis.zrange(store.key("candidates:a"), 0, -1)
-    assert best == [b"z", b"y"]
+    assert await store.document("score:a") is None
+    assert await store.document("score:b") == b"2"
+    assert await store.ranking("candidates:a") == ["z", "y"]
 
 
-async def test_every_key_carries_the_prefix(servers: Addresses, store: Store) -> None:
+async def test_every_key_carries_the_prefix(servers: Addresses, redis_store: RedisStore) -> None:
     """Nothing is written outside, so that two installations may share a Redis."""
+    store = redis_store
     async with make_async_redis(Address(servers.redis)) as redis:
         before = {name async for name in redis.scan_iter()}
         opened = await store.checkpoints.open(*SHARD)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 from faust.assignor.partition_assignor import PartitionAssignor
@@ -18,6 +18,16 @@ from stream.shards import Batch
 
 Carry = Callable[[EventT[Batch]], Awaitable[None]]
 """Hands a batch over; returns when there is room for the next."""
+
+
+class MakeApp(Protocol):
+    """Makes what carries batches to a stage: an app of Faust, or what stands in for one."""
+
+    def __call__(
+        self, stage: Stage, settings: Settings, *, positions: Positions, carry: Carry
+    ) -> faust.App:
+        """See `make_app`."""
+        ...
 
 
 def make_app(stage: Stage, settings: Settings, *, positions: Positions, carry: Carry) -> faust.App:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from stream.kafka.post import Post
 from stream.patience import Patience
-from stream.redis.checkpoints import Opened, RedisCheckpoints
+from stream.redis.checkpoints import Checkpoints, Opened
 from stream.shards import FEW_RENEWED, MOST_RENEWED, Batch, Changes, Letter, Shard
 from stream.units import Millis
 
@@ -53,7 +53,7 @@ class Desk:
         self,
         shard: Shard,
         opened: Opened,
-        checkpoints: RedisCheckpoints,
+        checkpoints: Checkpoints,
         post: Post,
         patience: Patience,
         *,
@@ -157,10 +157,12 @@ class Desk:
             self._hold(full)
 
     async def _fold_some(self) -> bool:
-        async with self._busy:
-            missing = self.shard.due(LIMIT)
-            if missing is not None:
-                self.shard.fold(await self._fetched(missing))
+        await self._busy.acquire()
+        missing = self.shard.due(LIMIT)
+        if missing is not None:
+            self.shard.fold(await self._fetched(missing))
+        # Not in a `finally`: what is due and not folded must never be in a checkpoint.
+        self._busy.release()
         return missing is not None
 
     async def _fetched(self, missing: Sequence[str]) -> dict[str, bytes | None]:

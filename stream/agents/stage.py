@@ -11,7 +11,7 @@ import faust
 from faust.types import TP
 from faust.types.events import EventT
 
-from stream.agents.app import make_app
+from stream.agents.app import MakeApp, make_app
 from stream.agents.desk import Desk
 from stream.agents.shards import MakeShard
 from stream.errors import (
@@ -25,7 +25,7 @@ from stream.errors import (
 from stream.kafka.post import Post
 from stream.kafka.topics import SOURCES
 from stream.patience import Patience
-from stream.redis.checkpoints import RedisCheckpoints
+from stream.redis.checkpoints import Checkpoints
 from stream.settings import Settings, Stage
 from stream.shards import Batch
 
@@ -55,11 +55,12 @@ class StageRun:
         stage: Stage,
         settings: Settings,
         make_shard: MakeShard,
-        checkpoints: RedisCheckpoints,
+        checkpoints: Checkpoints,
         post: Post,
         *,
         patience: Patience,
         behind: Callable[[], bool],
+        make_app: MakeApp = make_app,
     ) -> None:
         """Prepare a stage.
 
@@ -71,6 +72,7 @@ class StageRun:
             post: Who sends their letters.
             patience: Who waits for neighbours.
             behind: Says whether the worker has much left to read.
+            make_app: Makes the member of the consumer group; a simulation has its own.
         """
         self.stage = stage
         self.desks: dict[int, Desk] = {}
@@ -80,6 +82,7 @@ class StageRun:
         self._post = post
         self._patience = patience
         self._behind = behind
+        self._make_app = make_app
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._fallen: asyncio.Future[BaseException] | None = None
         self._app: faust.App | None = None
@@ -120,7 +123,7 @@ class StageRun:
     async def _stay(self, stop: asyncio.Event) -> BaseException:
         """Be a member of the group until told to stop or something goes wrong; say what."""
         fallen = self._fallen = asyncio.get_running_loop().create_future()
-        app = self._app = make_app(
+        app = self._app = self._make_app(
             self.stage, self._settings, positions=self._open, carry=self._carry
         )
         app.on_partitions_revoked.connect(self._revoked)

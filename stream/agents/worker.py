@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -16,6 +17,7 @@ from stream.agents.shards import shard_maker
 from stream.agents.stage import StageRun
 from stream.customers.shard import CustomersShard
 from stream.errors import BadSnapshot, BrokerDown, NeighbourDown
+from stream.kafka.clients import make_producer
 from stream.kafka.post import Post
 from stream.kafka.topics import fitting_partitions
 from stream.models import snapshots
@@ -59,7 +61,7 @@ class Worker:
         self.stages = stages
         self.runs: list[StageRun] = []
         self.redis: Redis = make_async_redis(Address.of(settings), PATIENCE)
-        self._post = Post(settings)
+        self._post = Post(partial(make_producer, settings, compress=False))
         self._patience = Patience()
         self._stop = asyncio.Event()
         self._serving = Serving()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from aiokafka import AIOKafkaProducer
@@ -17,8 +17,7 @@ from aiokafka.errors import (
 )
 
 from stream.errors import BrokerDown
-from stream.kafka.clients import kafka_errors, make_producer
-from stream.settings import Settings
+from stream.kafka.clients import kafka_errors
 from stream.shards import Letter
 
 FAREWELL = 1.0
@@ -41,8 +40,9 @@ class Post:
     before it, however the producer retries.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, make: Callable[[], AIOKafkaProducer]) -> None:
+        """Send by producers that `make` makes; there will be another after an error."""
+        self._make = make
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class Post:
             return self._producer
 
     async def _made(self) -> AIOKafkaProducer:
-        producer: AIOKafkaProducer = make_producer(self._settings, compress=False)
+        producer = self._make()
         with kafka_errors():
             try:
                 await producer.start()

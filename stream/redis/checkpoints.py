@@ -1,7 +1,8 @@
 """Checkpoints in Redis: rows, notes, outbox and public documents in one fenced transaction."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
@@ -29,6 +30,46 @@ class Opened(NamedTuple):
     memory: Memory
     letters: list[Letter]
     """Decided before, perhaps not sent."""
+
+
+class Checkpoints(Protocol):
+    """Where shards are stored: `RedisCheckpoints`, or what stands in for them in a simulation."""
+
+    async def open(self, stage: Stage, partition: int) -> Opened:
+        """Take a shard: read its checkpoint, and shut out whoever had it."""
+        ...
+
+    async def fetch(
+        self, stage: Stage, partition: int, ids: Sequence[str]
+    ) -> dict[str, bytes | None]:
+        """Read rows; None for those that are not stored."""
+        ...
+
+    async def save(
+        self, stage: Stage, partition: int, owner: str, saves: int, changes: Changes
+    ) -> None:
+        """Write everything or nothing."""
+        ...
+
+
+def may_write(name: str, owner: str, saves: int, found: Sequence[bytes | None]) -> bool:
+    """Decide about a save by what is stored; False if it has been written before.
+
+    Args:
+        name: Of the shard.
+        owner: In whose name it is written.
+        saves: How many came before it.
+        found: The owner that is stored, and the number of saves.
+
+    Raises:
+        Fenced: It must not be written, now or later.
+    """
+    if found[0] != owner.encode():
+        raise Fenced(f"{name} belongs to another worker now")
+    stored = int(found[1] or 0)
+    if stored not in (saves, saves + 1):
+        raise Fenced(f"Redis has lost the last checkpoints of {name}")
+    return stored == saves
 
 
 class RedisCheckpoints:
@@ -106,22 +147,12 @@ class RedisCheckpoints:
         Raises:
             Fenced: Somebody else has opened the shard since, or Redis has lost what was saved.
         """
-        name = f"{stage}.{partition}"
-
-        def may_write(found: Sequence[bytes | None]) -> bool:
-            if found[0] != owner.encode():
-                raise Fenced(f"{name} belongs to another worker now")
-            stored = int(found[1] or 0)
-            if stored not in (saves, saves + 1):
-                raise Fenced(f"Redis has lost the last checkpoints of {name}")
-            return stored == saves
-
         with redis_errors():
             await write_watching(
                 self._redis,
                 self._prefix + keys.checkpoint(stage, partition),
                 ("owner", "saves"),
-                may_write,
+                partial(may_write, f"{stage}.{partition}", owner, saves),
                 [
                     *self._storing(stage, partition, saves + 1, changes),
                     *self._publishing(changes),
