@@ -25,6 +25,8 @@ from stream.shards import Batch
 
 T = TypeVar("T")
 
+SESSION = 1.0
+"""Seconds after which a member that does not answer is given up."""
 REVOKING = 6.0
 """Seconds that a member has to let go of its partitions."""
 GATHERING = 0.1
@@ -58,6 +60,8 @@ class Group:
         self._ready.pop(app, None)
         app.member = True
         self._move()
+        if app.stopped:
+            self.miss(app)
 
     def leave(self, app: "App") -> None:
         """Let somebody go, or shut out somebody who does not answer."""
@@ -65,6 +69,10 @@ class Group:
             self._ready.pop(app, None)
             app.member = False
             self._move()
+
+    def miss(self, app: "App") -> None:
+        """Hear no heartbeat of somebody any more."""
+        self._loop.serve(SESSION, self.leave, app)
 
     def _move(self) -> None:
         self._again = True
@@ -247,10 +255,16 @@ class App:
         self._stopped.set()
         for task in (*self._tasks, *([self._seeking] if self._seeking else [])):
             task.cancel()
+        self.group.miss(self)
         with suppress(KafkaConnectionError):
             await self.ask("leaves", lambda: self.group.leave(self))
         if self._hear in self.log.appended:
             self.log.appended.remove(self._hear)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is over."""
+        return self._stopped.is_set()
 
     async def wait_until_stopped(self) -> None:
         """Wait for its end."""

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import orjson
 
 from simulation.faults import Faults
-from simulation.group import App, Group
+from simulation.group import SESSION, App, Group
 from simulation.line import WorkerLine
 from simulation.log import Logged, MemoryLog, MemoryProducer, Place
 from simulation.loop import ACTOR, Loop
@@ -47,8 +47,6 @@ SHARDS: tuple[Name, ...] = (
     *(("products", number) for number in range(PARTITIONS)),
     ("learner", 0),
 )
-SESSION = 1.0
-"""Seconds after which a worker that does not answer is given up."""
 RESTART = 0.6
 """Seconds after which a worker that has crashed is started again."""
 QUIET = 1.6
