@@ -20,6 +20,10 @@ from stream.errors import BrokerDown
 from stream.kafka.clients import kafka_errors
 from stream.shards import Letter
 
+HANDING_OVER = 50.0
+"""Seconds for a producer to take a letter, more than Kafka has for an answer. One that was given up
+meanwhile, because of another shard's letters, may leave who waits for a topic's partitions waiting
+for ever."""
 FAREWELL = 1.0
 """Seconds for a producer to end at the end of the worker."""
 _SPENT = (
@@ -73,13 +77,14 @@ class Post:
             await (await self._put(producer, letter))
 
     async def _put(self, producer: AIOKafkaProducer, letter: Letter) -> "asyncio.Future[object]":
-        future: asyncio.Future[object] = await producer.send(
-            letter.topic,
-            letter.value,
-            key=letter.key,
-            partition=letter.partition,
-            headers=list(letter.headers),
-        )
+        async with asyncio.timeout(HANDING_OVER):
+            future: asyncio.Future[object] = await producer.send(
+                letter.topic,
+                letter.value,
+                key=letter.key,
+                partition=letter.partition,
+                headers=list(letter.headers),
+            )
         future.add_done_callback(_heard)
         return future
 

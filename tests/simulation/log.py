@@ -108,6 +108,7 @@ class MemoryProducer:
         headers: Headers = (),
     ) -> "asyncio.Future[int]":
         """Hand over a record; the future ends when the log holds it."""
+        assert key is not None or value is not None
         if self._closed:
             raise ProducerClosed
         await asyncio.sleep(0)
