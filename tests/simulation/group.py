@@ -60,8 +60,7 @@ class Group:
         self._ready.pop(app, None)
         app.member = True
         self._move()
-        if app.stopped:
-            self.miss(app)
+        self._loop.serve(SESSION, self._look_at, app)
 
     def leave(self, app: "App") -> None:
         """Let somebody go, or shut out somebody who does not answer."""
@@ -69,6 +68,11 @@ class Group:
             self._ready.pop(app, None)
             app.member = False
             self._move()
+
+    def _look_at(self, app: "App") -> None:
+        """Give up somebody who did not live to hear that it was let in."""
+        if app.stopped or app.asleep():
+            self.leave(app)
 
     def miss(self, app: "App") -> None:
         """Hear no heartbeat of somebody any more."""
@@ -198,6 +202,7 @@ class App:
         *,
         most: int,
         acked: dict[TP, int],
+        asleep: Callable[[], bool],
     ) -> None:
         """Prepare; nothing is joined yet.
 
@@ -209,6 +214,7 @@ class App:
             carry: Is given every batch.
             most: Records of one batch.
             acked: Where the offsets go up to which is acknowledged.
+            asleep: Says whether its worker is frozen or dead.
         """
         self.member = False
         self.assigned: set[TP] = set()
@@ -221,6 +227,7 @@ class App:
         self.on_partitions_revoked = Signal()
         self.consumer = Consumer(self)
         self.acked = acked
+        self.asleep = asleep
         self.group = group
         self._line = line
         self._positions = positions

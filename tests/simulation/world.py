@@ -140,6 +140,7 @@ class Worker:
             carry,
             most=world.size.run,
             acked=Acked(world, stage),
+            asleep=lambda: self.asleep,
         )
         self.apps.append(app)
         return app
