@@ -47,6 +47,13 @@ class Batch(NamedTuple):
     records: Sequence[Record]
     end: int
     """Offset after the last record that the partition is known to hold."""
+    passed: int = 0
+    """Offset after what else was passed over: aborted records, and the markers of transactions."""
+
+    @property
+    def read(self) -> int:
+        """Offset of the next record to read; 0 if nothing was."""
+        return max(self.passed, self.records[-1].offset + 1 if self.records else 0)
 
 
 class Letter(NamedTuple):

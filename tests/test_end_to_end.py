@@ -4,6 +4,7 @@ import asyncio
 import csv
 import gzip
 import random
+import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,17 +16,20 @@ from typing import Any, get_args
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
 from redis import Redis
 from running import PARTITIONS, SECRET, Sent, Shop, Worker, evidence
 
 from stream import keys
 from stream.agents.worker import Worker as LateWorker
+from stream.clock import PATIENCE as MERGING
 from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Servers, embedded_servers
 from stream.events.decode import Reason, read_time
 from stream.events.types import MAX_ITEMS, MAX_RECORD
 from stream.models import snapshots
 from stream.models.linear import probability
+from stream.partitions import home
 from stream.products.row import ProductRow
 from stream.products.scoring import score
 from stream.products.serving import Serving
@@ -249,6 +253,38 @@ async def test_what_is_refused_goes_to_the_dead_letters_as_it_came(
         said[headers["reason"]] += 1
     expected = Counter({reason: len(raws) for reason, raws in bad.items()})
     assert said == expected + Counter(not_json=1)
+
+
+async def test_what_a_producer_takes_back_is_not_counted(calm: Servers, tmp_path: Path) -> None:
+    """Of transactions those count that are committed. Nobody waits for the markers behind them."""
+    shop = Shop(calm, tmp_path, "back:")
+    await shop.open()
+    committed, aborted = (shoppers(400, "taken ", seed) for seed in (1, 2))
+    with shop.worker() as worker:
+        assert shop.happens(worker.has_begun)
+        for begin in range(0, 400, 40):
+            await in_transaction(shop, committed[begin : begin + 40])
+            await in_transaction(shop, aborted[begin : begin + 40], commit=False)
+        await see(shop, committed, "taken ")
+
+        late = shoppers(100, "taken late ", 3)
+        began = time.monotonic()
+        await in_transaction(shop, late)
+        assert shop.happens(lambda: shop.totals("taken late ") == evidence(late))
+        assert time.monotonic() - began < MERGING / SECOND
+
+
+async def in_transaction(shop: Shop, events: list[Sent], *, commit: bool = True) -> None:
+    """Write events in a transaction, and commit or abort it."""
+    producer = AIOKafkaProducer(bootstrap_servers=shop.settings.kafka, transactional_id="shop")
+    async with producer:
+        await producer.begin_transaction()
+        for event in events:
+            value, key = event.record()
+            place = home((key or b"").decode(), PARTITIONS)
+            await producer.send(event.topic, value, key, place)
+        await producer.flush()
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
 
 
 async def test_strays_are_counted_once_where_they_belong(calm: Servers, tmp_path: Path) -> None:

@@ -139,9 +139,8 @@ class Desk:
             await self._room.wait()
             async with self._busy:
                 self.shard.offer(batch, wall_clock())
-                if batch.records:
-                    self._acks.append((batch.topic, batch.records[-1].offset, ack))
-                    self._unsaved += len(batch.records)
+                self._acks.append((batch.topic, batch.read - 1, ack))
+                self._unsaved += len(batch.records)
                 if self._unsaved >= MOST_UNSAVED and not self._stopping:
                     self._room.clear()
             await self._fold()

@@ -60,6 +60,7 @@ class StageRun:
         *,
         patience: Patience,
         behind: Callable[[], bool],
+        accept_loss: bool = False,
         make_app: MakeApp = make_app,
     ) -> None:
         """Prepare a stage.
@@ -72,6 +73,7 @@ class StageRun:
             post: Who sends their letters.
             patience: Who waits for neighbours.
             behind: Says whether the worker has much left to read.
+            accept_loss: Whether to go on where Kafka no longer holds what was not read.
             make_app: Makes the member of the consumer group; a simulation has its own.
         """
         self.stage = stage
@@ -82,6 +84,7 @@ class StageRun:
         self._post = post
         self._patience = patience
         self._behind = behind
+        self._accept_loss = accept_loss
         self._make_app = make_app
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._fallen: asyncio.Future[BaseException] | None = None
@@ -160,6 +163,16 @@ class StageRun:
         else:
             raise error
 
+    def _judge_loss(self, gone: Mapping[TP, int]) -> None:
+        """Go on without records that are gone only if somebody has said so."""
+        listed = ", ".join(f"{tp.topic}-{tp.partition} {n:,}" for tp, n in sorted(gone.items()))
+        text = (
+            f"Kafka no longer holds {sum(gone.values()):,} records that were not counted: {listed}."
+        )
+        if not self._accept_loss:
+            raise Misconfigured(f"{text} To go on without them: stream worker --accept-loss")
+        log.warning("%s Going on without them.", text)
+
     async def _carry(self, event: EventT[Batch]) -> None:
         app, batch = self._app, event.value
         desk = self.desks.get(batch.partition)
@@ -199,6 +212,8 @@ class StageRun:
         if self._app is not app:
             return {}
         offsets: dict[TP, int] = {}
+        gone: dict[TP, int] = {}
+        desks: dict[int, Desk] = {}
         for partition, checkpoint in opened.items():
             desk = Desk(
                 self._make_shard(partition, checkpoint),
@@ -212,8 +227,17 @@ class StageRun:
             )
             known = desk.shard.positions()
             for tp in (tp for tp in assigned if tp.partition == partition):
-                offsets[tp] = _begin(tp, known.get(tp.topic, 0), begins[tp], ends[tp])
-                desk.begin(Batch(tp.topic, partition, [], ends[tp]))
+                position, begin = known.get(tp.topic, 0), begins[tp]
+                offsets[tp] = _begin(tp, position, begin, ends[tp])
+                if 0 < position < begin:
+                    gone[tp] = begin - position
+                desk.begin(
+                    Batch(tp.topic, partition, [], ends[tp], begin if position < begin else 0)
+                )
+            desks[partition] = desk
+        if gone:
+            self._judge_loss(gone)
+        for partition, desk in desks.items():
             self._start(partition, desk)
         log.info("%s: partitions %s", self.stage, sorted(self.desks))
         return offsets
@@ -268,9 +292,6 @@ def _begin(tp: TP, position: int, begin: int, end: int) -> int:
             f"{tp.topic}-{tp.partition} ends at {end}, but {position} of its records are "
             "counted: it was created anew. Begin anew with another STREAM_PREFIX."
         )
-    if 0 < position < begin:
-        log.warning("%s-%d: Kafka no longer holds %d records that were not read.",
-                    tp.topic, tp.partition, begin - position)  # fmt: skip
     return max(position, begin)
 
 

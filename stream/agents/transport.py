@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.consumer.fetcher import OffsetResetStrategy
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.threads import WorkerThread
 
+from stream.errors import BrokerDown
 from stream.shards import Batch
 
 Positions = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
@@ -51,11 +53,43 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Make the consumer; Faust would have it wait for 1.5 s at partitions without news.
 
-        While it does, it asks for none of the partitions whose records it still held.
+        While it does, it asks for none of the partitions whose records it still held. And Faust
+        would have it read what a producer has taken back.
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MS  # noqa: SLF001
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
+
+    def highwater(self, tp: TP) -> int | None:
+        """Offset after the last record that can be read: an open transaction's are not yet."""
+        end: int | None = self._ensure_consumer().last_stable_offset(tp)
+        return end
+
+    def positions(self) -> dict[TP, int]:
+        """Where each assigned partition is read next. Markers of transactions are behind it.
+
+        They change in `getmany` only, and who calls it may look from another thread.
+        """
+        subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
+        assignment = None if subscription is None else subscription.assignment
+        if assignment is None:
+            return {}
+        states = {tp: assignment.state_value(tp) for tp in assignment.tps}
+        return {
+            ensure_TP(tp): state.position
+            for tp, state in states.items()
+            if state is not None and state.has_valid_position
+        }
+
+    def allow_gaps(self, *, allowed: bool) -> None:
+        """Say what happens where records are gone before they were read.
+
+        Until the shards are open, nobody knows better than to begin at the first there is; from
+        then on it must be an error.
+        """
+        strategy = OffsetResetStrategy.EARLIEST if allowed else OffsetResetStrategy.NONE
+        self._ensure_consumer()._fetcher._default_reset_strategy = strategy  # noqa: SLF001
 
     async def on_thread_stop(self) -> None:
         """Leave the group and close the connections."""
@@ -89,6 +123,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for mypy
     """Yields one message for each run of records, and starts where the checkpoints say."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._handed: dict[TP, int] = {}
+        """Where what was handed on ends, by partition."""
+
     @property
     def in_touch(self) -> bool:
         """Whether the group's coordinator is known and answered the last heartbeat."""
@@ -104,7 +143,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Fetch, and hand on what each partition has."""
         # Partitions that are read again meanwhile would have to wait until the time is over.
-        records, _ = await self._wait_next_records(min(timeout, GLANCE))
+        try:
+            records, _ = await self._wait_next_records(min(timeout, GLANCE))
+        except OffsetOutOfRangeError as error:
+            raise BrokerDown("Kafka no longer holds what is to be read next") from error
+        positions = self._thread.positions()
         generation = self.app.consumer_generation_id
         for partition, run in (records or {}).items():
             if (
@@ -115,15 +158,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
                 return  # a rebalance is under way: perform_seek follows and these are read again
             tp = ensure_TP(partition)
             if run:
-                yield tp, self._batch(tp, run)
+                yield tp, self._batch(tp, run, positions.get(tp, 0))
+        for tp, position in positions.items():
+            if position > self._handed.get(tp, position) and self.flow_active:
+                yield tp, self._batch(tp, [], position)
 
-    def _batch(self, tp: TP, run: list[Any]) -> ConsumerMessage:
-        last = run[-1]
-        end = self.highwater(tp) or last.offset + 1
-        message = self._to_message(tp, last)
-        message.key = None
-        message.value = Batch(tp.topic, tp.partition, run, end)
-        return message
+    def _batch(self, tp: TP, run: list[Any], position: int) -> ConsumerMessage:
+        batch = Batch(tp.topic, tp.partition, run, self.highwater(tp) or 0, position)
+        batch = batch._replace(end=max(batch.end, batch.read))
+        self._handed[tp] = batch.read
+        generation = self.app.consumer_generation_id
+        return ConsumerMessage(
+            *(*tp, batch.read - 1, 0.0, 0, [], None, batch, None), tp=tp, generation_id=generation
+        )
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Remember no gap: Faust would list the offset of every record between two batches."""
@@ -138,11 +185,18 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
         acked.clear()
         return offset
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop, until the shards of what comes next are open."""
+        self._thread.allow_gaps(allowed=True)
+        await super().on_partitions_revoked(revoked)
+
     async def perform_seek(self) -> None:
         """Go where the checkpoints say, instead of to the committed offsets."""
         positions = await self.transport.positions(self.assignment())
+        self._handed = dict(positions)
         # In the consumer's thread: `seek` would take records from under its hands.
         await self.seek_wait(positions)
+        self._thread.allow_gaps(allowed=False)
         for tp, offset in positions.items():
             self._read_offset[tp] = offset or None
             self._committed_offset[tp] = offset or None

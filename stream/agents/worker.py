@@ -55,10 +55,19 @@ class Worker:
         runs: The stages at work.
     """
 
-    def __init__(self, settings: Settings, stages: Sequence[Stage]) -> None:
-        """Prepare; nothing is connected yet."""
+    def __init__(
+        self, settings: Settings, stages: Sequence[Stage], *, accept_loss: bool = False
+    ) -> None:
+        """Prepare; nothing is connected yet.
+
+        Args:
+            settings: Of the installation.
+            stages: What it does.
+            accept_loss: Whether to go on where Kafka no longer holds what was not read.
+        """
         self.settings = settings
         self.stages = stages
+        self._accept_loss = accept_loss
         self.runs: list[StageRun] = []
         self.redis: Redis = make_async_redis(Address.of(settings), PATIENCE)
         self._post = Post(partial(make_producer, settings, compress=False))
@@ -107,6 +116,7 @@ class Worker:
                 self._post,
                 patience=self._patience,
                 behind=self.behind,
+                accept_loss=self._accept_loss,
             )
             for stage in self.stages
         ]

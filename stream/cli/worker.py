@@ -32,7 +32,11 @@ def quiet_logs(level: int) -> None:
 
 
 async def run_worker(
-    settings: Settings, stages: tuple[Stage, ...], *, lenient: bool = False
+    settings: Settings,
+    stages: tuple[Stage, ...],
+    *,
+    lenient: bool = False,
+    accept_loss: bool = False,
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C.
 
@@ -40,13 +44,14 @@ async def run_worker(
         settings: Of the installation.
         stages: What it does.
         lenient: Warn only of a Redis that could lose what is counted, as a demo does.
+        accept_loss: Go on where Kafka no longer holds what was not read.
     """
     if "customers" in stages:
         refuse_unfit_secret(settings)
     from stream.agents.worker import Worker  # noqa: PLC0415 (Faust takes a second to import)
     from stream.web import serving  # noqa: PLC0415
 
-    worker = Worker(settings, stages)
+    worker = Worker(settings, stages, accept_loss=accept_loss)
     # Served first: a worker that waits for Redis or Kafka is healthy, though not ready.
     async with serving(worker):
         if await _unless_stopped(refuse_unfit_store(settings, lenient=lenient)):
@@ -71,8 +76,13 @@ async def _unless_stopped(work: Coroutine[Any, Any, None]) -> bool:
     callback=chosen_stages,
     help="What this worker does; each stage is a consumer group of its own.",
 )
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on, without them, where Kafka has deleted records before they were counted.",
+)
 @click.option("--verbose", is_flag=True, help="Say more.")
-def worker(stages: tuple[Stage, ...], *, verbose: bool) -> None:
+def worker(stages: tuple[Stage, ...], *, accept_loss: bool, verbose: bool) -> None:
     """Run the scorer: read clicks, orders and the catalogue, write scores.
 
     Start as many as there are partitions, at most. SIGTERM and Ctrl-C end it in order: it
@@ -88,4 +98,4 @@ def worker(stages: tuple[Stage, ...], *, verbose: bool) -> None:
     # `sys.exit`: some of what is imported makes another error of it.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     quiet_logs(logging.DEBUG if verbose else logging.INFO)
-    asyncio.run(run_worker(read_settings(), stages))
+    asyncio.run(run_worker(read_settings(), stages, accept_loss=accept_loss))

@@ -144,9 +144,8 @@ class CustomersShard:
             items = list(decode(topic, records, self._plan.ahead, self._times[topic]))
             self._times[topic] = items[-1][0] if items else self._times[topic]
             self.counts["tombstones"] += len(records) - len(items)
-        read = records[-1].offset + 1 if records else 0
-        self._stirred |= bool(records)
-        self._merge.put(batch.topic, items, read, batch.end, now)
+        self._stirred |= bool(batch.read)
+        self._merge.put(batch.topic, items, batch.read, batch.end, now)
 
     def due(self, limit: int) -> Sequence[str] | None:
         """Choose the next events in event-time order and name the rows missing for them."""

@@ -123,13 +123,13 @@ class LearnerShard:
         """Queue examples, and read what the market has to say."""
         self._now = now
         self._read.setdefault(batch.topic, 0)
-        if batch.records:
+        if batch.read:
             if batch.topic == "market":
                 decoded = decode("market", batch.records, self._plan.ahead)
                 self._queue.extend(("market", offset, said) for _, offset, said in decoded)
             else:
                 self._queue.extend((batch.topic, r.offset, r.value) for r in batch.records)
-            self._read[batch.topic] = batch.records[-1].offset + 1
+            self._read[batch.topic] = batch.read
             self._stirred = True
 
     def due(self, limit: int) -> Sequence[str] | None:

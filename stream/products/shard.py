@@ -112,14 +112,14 @@ class ProductsShard:
         """Read a batch and queue what it says."""
         self._now = now
         self._read.setdefault(batch.topic, 0)
-        if not batch.records:
+        if not batch.read:
             return
         if batch.topic == "catalog":
             decoded = decode("catalog", batch.records, self._plan.ahead)
             self._queue.extend(("catalog", offset, event) for _, offset, event in decoded)
         else:
             self._queue.extend((batch.topic, r.offset, r.value) for r in batch.records)
-        self._read[batch.topic] = batch.records[-1].offset + 1
+        self._read[batch.topic] = batch.read
         self._stirred = True
 
     def due(self, limit: int) -> Sequence[str] | None:
