@@ -21,7 +21,11 @@ class Settings(BaseSettings):
     """What an installation decides. Spans are in milliseconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STREAM_", env_file=".env", extra="ignore", frozen=True
+        env_prefix="STREAM_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
     )
 
     kafka: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated")

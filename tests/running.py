@@ -141,13 +141,14 @@ class Worker:
 class Shop:
     """An installation with nothing in it yet."""
 
-    def __init__(self, servers: Servers, folder: Path, prefix: str = "shop:") -> None:
+    def __init__(self, servers: Servers, folder: Path, prefix: str = "shop:", **more: str) -> None:
         """Use servers, which may be killed meanwhile.
 
         Args:
             servers: A Kafka and a Redis.
             folder: Where the workers' logs are written.
             prefix: In front of the keys.
+            more: Settings of the workers beside the usual ones, as in `WEB="127.0.0.1:8090"`.
         """
         self.servers = servers
         self.prefix = prefix
@@ -168,6 +169,7 @@ class Shop:
             "STREAM_PREFIX": prefix,
             "STREAM_SECRET": SECRET,
             "STREAM_WEB": "",
+            **{f"STREAM_{name}": value for name, value in more.items()},
         }
         self._workers: list[Worker] = []
 

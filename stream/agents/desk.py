@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from stream.kafka.dead_letters import TOPIC as DEAD_LETTERS
 from stream.kafka.post import Post
 from stream.patience import Patience
 from stream.redis.checkpoints import Checkpoints, Opened
@@ -199,7 +200,10 @@ class Desk:
             await asyncio.sleep(min(left, GLANCE))
 
     async def _checkpoint(self) -> None:
-        """Store what has come, then send what it leads to, then acknowledge what it holds."""
+        """Store what has come, then send what it leads to, then acknowledge what it holds.
+
+        Only dead letters are sent first: whether a record is one does not depend on the checkpoint.
+        """
         async with self._busy:
             changes = await self._gathered()
             positions = self.shard.positions()
@@ -208,6 +212,12 @@ class Desk:
             changes = Changes()  # nothing new, but the last letters need not be sent again
         if changes is not None:
             self._more = changes.more
+            refused = [letter for letter in changes.letters if letter.topic == DEAD_LETTERS]
+            if refused:
+                # Before the checkpoint, and not in its outbox: they may name a customer, and Redis
+                # is not to hold that. What is refused would be refused again after a crash.
+                changes.letters = [x for x in changes.letters if x.topic != DEAD_LETTERS]
+                await self._send(refused)
             await self._save(changes)
             self._letters = changes.letters
             await self._send(changes.letters)

@@ -29,6 +29,9 @@ def quiet_logs(level: int) -> None:
     # While Kafka is down they write a hundred lines a second, and what ends them is raised to us.
     for name in ("faust", "mode", "aiokafka"):
         logging.getLogger(name).setLevel(logging.CRITICAL if level > logging.DEBUG else level)
+    if level <= logging.DEBUG:
+        # It would log requests and records as they are: passwords and user ids.
+        logging.getLogger("aiokafka").setLevel(logging.INFO)
 
 
 async def run_worker(

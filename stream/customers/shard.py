@@ -15,7 +15,7 @@ from stream.customers.looking import Looking
 from stream.customers.merge import Item, Merge
 from stream.customers.profile import profile, worth_a_profile
 from stream.customers.pseudonyms import Pseudonyms
-from stream.customers.returning import ReturnPrediction, ReturnServing
+from stream.customers.returning import ANONYMOUS, ReturnPrediction, ReturnServing
 from stream.customers.row import CustomerRow
 from stream.customers.sampling import CAPACITY, Sampling
 from stream.events.dead_letters import dead_letter
@@ -177,6 +177,7 @@ class CustomersShard:
             if partition == self.partition:
                 self._work.append((source, offset, customer, event))
             else:
+                event["user_id"] = _unnamed(event["user_id"], customer)
                 self._strays[partition].append([source, offset, topic, event])
                 self.counts["strays"] += 1
 
@@ -185,7 +186,7 @@ class CustomersShard:
         for _, offset, raw in items:
             message = self._inbox.open(raw) if raw else None
             for _source, _offset, _topic, event in message.entries if message else ():
-                customer = self._whose[event["user_id"]][1]
+                customer = event["user_id"].removeprefix(ANONYMOUS)
                 self._work.append((source, offset, customer, event))
 
     def _plan_erasures(self, items: Iterable[Item]) -> None:
@@ -321,6 +322,11 @@ class CustomersShard:
         now = max(self._clock.watermark, row.last)
         returning = self._looking.predict(customer, row, now + 1)
         return Put(keys.customer(customer), profile(customer, row, now, returning))
+
+
+def _unnamed(user: str, customer: str) -> str:
+    """What a stray says of its customer: no user id, but whether the shop knows who it is."""
+    return f"{ANONYMOUS}{customer}" if user.startswith(ANONYMOUS) else customer
 
 
 def _handed_on(topic: str, value: bytes | None) -> int:
