@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stream.evaluation.history import SIMPLE, History
-from stream.evaluation.measures import Floats, Ints, pinball, rmsse, share
+from stream.evaluation.measures import Bools, Floats, Ints, pinball, rmsse, share
 from stream.evaluation.plan import Row
 from stream.evaluation.sample import Sample
 from stream.products.forecasts import Forecast
@@ -77,16 +77,19 @@ class Demand:
         if not len(actual):
             return None
         scale = self._history.scale
-        units, windows = np.bincount(product, actual), np.bincount(product)
-        columns["hindsight"] = units[product] / windows[product]
+        units, windows = np.bincount(product, actual)[product], np.bincount(product)[product]
+        columns["hindsight"] = units / windows
+        several = windows > 1
+        columns["neighbours"] = (units - actual) / np.maximum(1, windows - 1)
 
-        def measured(name: str) -> Row:
-            error = columns[name] - actual
+        def measured(name: str, rows: Bools | None = None) -> Row:
+            rows = np.ones(len(actual), dtype=bool) if rows is None else rows
+            error = (columns[name] - actual)[rows]
             return {
                 "mae": float(np.mean(np.abs(error))),
                 "rmse": float(np.sqrt(np.mean(error**2))),
-                "rmsse": rmsse(error, product, scale),
-                "bias": share(float(error.sum()), float(actual.sum())),
+                "rmsse": rmsse(error, product[rows], scale),
+                "bias": share(float(error.sum()), float(actual[rows].sum())),
             }
 
         mean = measured("mean")
@@ -114,4 +117,5 @@ class Demand:
                 "rule": measured("rule"),
             },
             "hindsight": measured("hindsight"),
+            "neighbours": measured("neighbours", several) if several.any() else None,
         }
