@@ -110,6 +110,11 @@ RUNS = [
     ),
     Run("REES46, orders within 10 minutes", REES46, ["--window", "10m", *REES46_WORDS]),
     Run(
+        "REES46, orders within 10 minutes, no click cut short",
+        REES46,
+        ["--window", "10m", "--strict", "--score-from", "2019-10-01T02:30:00Z", *REES46_WORDS],
+    ),
+    Run(
         "RetailRocket, 24 h",
         "retailrocket_5k_visitors.csv.gz",
         ["--format", "retailrocket", "--clicks"],
