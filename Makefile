@@ -8,6 +8,7 @@ PYTHON =
 EVENTS = 1000000
 ROUNDS = 3
 DATA = ../shared/data
+ALL =
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -58,8 +59,8 @@ bench: setup ## how many events a second does this machine do?
 peers: setup ## the same events through other engines: EVENTS=1000000, ROUNDS=3
 	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS)
 
-evaluation: setup ## run all logs of DATA=../shared/data, print the table of docs/evaluation.md
-	@PATH="$(BIN):$$PATH" $(BIN)/python tests/evaluations.py '$(DATA)'
+evaluation: setup ## the figures of docs/evaluation.md from DATA=../shared/data; ALL=1: the rarer ones, too
+	@PATH="$(BIN):$$PATH" $(BIN)/python tests/evaluations.py '$(DATA)' $(if $(ALL),--all)
 
 lock: setup ## move constraints.txt to the newest versions that pyproject.toml allows
 	@echo "lock: looking for newer versions"

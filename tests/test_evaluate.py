@@ -419,6 +419,11 @@ def test_the_report_has_its_shape(tmp_path: Path) -> None:
     assert {"n", "mae", "rmse", "rmsse", "r2", "bias", "coverage", "baselines"} <= week.keys()
     assert {"mae", "rmsse"} <= week["baselines"]["naive"].keys()
     assert abs(week["hindsight"]["bias"]) < 1e-9
+    assert week["neighbours"] is None
+    day = said["demand"]["1d"]
+    windows = day["n"] / day["products"]
+    expected = day["hindsight"]["rmse"] * windows / (windows - 1)
+    assert day["neighbours"]["rmse"] == pytest.approx(expected)
     assert week["products"] == 5
     rows = [orjson.loads(line) for line in dump.read_bytes().splitlines()]
     scored = [

@@ -17,7 +17,8 @@ from stream.units import DAY, HOUR, Millis, rfc3339
 FAR = 7_226_582_400_000
 """2199-01-01."""
 MOST_BYTES = 1_500
-"""Of memory that each further event may take: what is sorted, and what the batch model learns."""
+"""Of memory that each further event may take in a log that is measured whole: what is sorted, and
+what the batch model learns. Longer ones: see test_evaluate_memory.py."""
 LONG_AGO = 400_000_000_000
 """1982-09-04."""
 

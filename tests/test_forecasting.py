@@ -17,7 +17,7 @@ from stream.models.levels import WIDTH, Levels
 from stream.models.promotions import Course, Promotion, Promotions
 from stream.models.rhythm import Rhythm, RhythmCounts, weekday
 from stream.models.rising import RISING, RisingClassifier, rising_features, threshold
-from stream.models.stacking import CANDIDATES, Outlook, Stack, Stacked
+from stream.models.stacking import CANDIDATES, Ahead, Outlook, Stack, Stacked
 from stream.units import DAY, HOUR
 
 WEEK = 7 * DAY
@@ -51,7 +51,7 @@ def steadily(units: float, days: int) -> Levels:
 def outlook(levels: Levels, day: int, served: Stacked | None = None) -> Outlook:
     """Forecast the next seven days."""
     served = served or Stacked()
-    return served.outlook(levels.paces(day, DAY, Rhythm()), 7.0, WEEK, 0.0, 0.0)
+    return served.outlook(Ahead(levels.paces(day, DAY, Rhythm()), 7.0, WEEK))
 
 
 def kept(thing: Any) -> Any:
@@ -229,7 +229,8 @@ def test_whatever_is_promoted_paces_are_finite(
     paces = levels.paces(401, DAY, Rhythm(), course, 0.5)
     numbers = (*paces.units, *paces.lines, paces.bulk)
     assert all(isfinite(number) and number >= 0.0 for number in numbers)
-    made = Stacked().outlook(paces, 7.0, WEEK, 0.0, paces.response * course.strength(401, WEEK))
+    lift = paces.response * course.strength(401, WEEK)
+    made = Stacked().outlook(Ahead(paces, 7.0, WEEK, promotion=lift))
     assert 0.0 <= made.expected <= made.mean < inf
 
 
@@ -403,7 +404,9 @@ def learned(days: int, seed: int, promoted: Callable[[int], float]) -> Stack:
         served = stack.frozen() if day % 7 == 0 else served
         outlooks.append(
             [
-                served.outlook(levels.paces(day, DAY, Rhythm()), 7.0, WEEK, 0.0, promoted(day))
+                served.outlook(
+                    Ahead(levels.paces(day, DAY, Rhythm()), 7.0, WEEK, promotion=promoted(day))
+                )
                 for levels in shop
             ]
         )
@@ -472,7 +475,7 @@ def test_what_never_sells_is_expected_to_sell_nothing() -> None:
 def features_of(levels: Levels, last: float) -> list[float]:
     """Number what is known of a product after a hundred days."""
     paces = levels.paces(100, DAY, Rhythm())
-    made = Stacked().outlook(paces, 7.0, WEEK, 0.0, 0.0)
+    made = Stacked().outlook(Ahead(paces, 7.0, WEEK))
     return rising_features(
         made,
         Bands(),

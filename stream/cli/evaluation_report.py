@@ -76,11 +76,12 @@ def _demand(name: str, kind: str, demand: dict[str, Any] | None) -> Iterator[str
         for simple, other in said["baselines"].items():
             alpha = f" at {other['alpha']:g}, chosen in hindsight" if "alpha" in other else ""
             yield f"  {simple}{alpha}: MAE {other['mae']:.2f}, RMSSE {_figure(other['rmsse'])}"
-        mean = said["hindsight"]
-        yield (
-            f"  one number for each product, known in hindsight: MAE {mean['mae']:.2f}, RMSSE "
-            f"{_figure(mean['rmsse'])}"
-        )
+        for limit, words in (
+            ("hindsight", "one number for each product, known in hindsight"),
+            ("neighbours", "the mean of all other scored windows, those to come among them"),
+        ):
+            if (other := said[limit]) is not None:
+                yield f"  {words}: MAE {other['mae']:.2f}, RMSSE {_figure(other['rmsse'])}"
 
 
 def _figure(value: float | None) -> str:

@@ -143,7 +143,8 @@ class _Album:
             layout="constrained",
         )  # fmt: skip
         for axes, (number, name) in zip(grid[:, 0], products, strict=True):
-            mine = columns["product"] == number
+            mine = np.flatnonzero(columns["product"] == number)
+            mine = mine[np.argsort(columns["time"][mine], kind="stable")]
             days = [rfc3339(Millis(int(time)))[:10] for time in columns["time"][mine]]
             times = np.array(days, dtype="datetime64[D]")
             axes.fill_between(

@@ -1,6 +1,5 @@
 """Clicks: what was predicted of each, whether it led to an order, and the score."""
 
-from array import array
 from collections import deque
 from math import nan
 
@@ -18,6 +17,7 @@ from stream.evaluation.measures import (
     share,
 )
 from stream.evaluation.plan import Plan, Row, Tell
+from stream.evaluation.sample import Sample
 from stream.evaluation.truth import Clicks, OpenClick
 from stream.products.forecasts import ClickPrediction
 from stream.units import DAY, HOUR, MINUTE, Millis, rfc3339, span_name
@@ -27,23 +27,26 @@ COLUMNS = 8
 
 
 class Conversions:
-    """What was said at each click, and what came."""
+    """What was said at each click, and what came.
 
-    def __init__(self, plan: Plan, tell: Tell, *, batch: bool) -> None:
+    Attributes:
+        sample: Of the scored clicks; see `scored`.
+    """
+
+    def __init__(self, plan: Plan, tell: Tell) -> None:
         """Begin.
 
         Args:
             plan: What is evaluated.
             tell: Is told each settled prediction.
-            batch: Train the batch model.
         """
         self._plan = plan
         self._tell = tell
         self._clicks = Clicks(plan.window)
         self._said: dict[tuple[int, str, str, str], deque[ClickPrediction]] = {}
-        self._batch = Batch(on=batch)
-        self._rows = array("d")
-        self._delays = array("q")
+        self._batch = Batch(on=plan.batch, most=plan.most)
+        self.sample = Sample(COLUMNS, most=plan.most)
+        self._delays = Sample(1, most=plan.most)
         self._numbers: dict[str, int] = {}
 
     def predicted(self, said: ClickPrediction) -> None:
@@ -99,15 +102,15 @@ class Conversions:
         if not self._batch.fitted:
             self._batch.add(said.x, bought)
         if click.delay is not None and said.time + click.delay < plan.score_from:
-            self._delays.append(click.delay)
+            self._delays.add((click.delay,))
         if said.time >= plan.score_from and not left_out:
             who = self._numbers.setdefault(click.customer, len(self._numbers))
             row_of = (who, said.time, said.p, said.rule, click.batch, bought, censored, said.model)
-            self._rows.extend(map(float, row_of))
+            self.sample.add(row_of)
 
     def scored(self) -> Floats:
         """Scored clicks: customer, time, served, rule, batch, label, censored, model."""
-        return np.frombuffer(self._rows, np.float64).reshape(-1, COLUMNS)
+        return self.sample.rows()
 
     def chances(self) -> tuple[Floats, Floats]:
         """Chances as they were served, and what came."""
@@ -156,7 +159,7 @@ class Conversions:
 
     def _share_by(self, spans: Floats) -> Floats:
         """Share of the orders before the scored part that came within a span; 1 if none did."""
-        delays = np.sort(np.frombuffer(self._delays, np.int64))
+        delays = np.sort(self._delays.rows()[:, 0])
         if not len(delays):
             return np.ones(len(spans))
         return np.asarray(np.searchsorted(delays, spans, side="right") / len(delays))

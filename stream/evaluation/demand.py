@@ -1,13 +1,13 @@
 """Units of one horizon: what was forecast, what came, and the score."""
 
-from array import array
 from collections.abc import Sequence
 
 import numpy as np
 
 from stream.evaluation.history import SIMPLE, History
-from stream.evaluation.measures import Floats, Ints, pinball, rmsse, share
+from stream.evaluation.measures import Bools, Floats, Ints, pinball, rmsse, share
 from stream.evaluation.plan import Row
+from stream.evaluation.sample import Sample
 from stream.products.forecasts import Forecast
 
 SAID = ("mean", "p10", "p50", "p90", "rule")
@@ -15,16 +15,21 @@ COLUMNS = ("product", "time", "actual", *SAID, *SIMPLE)
 
 
 class Demand:
-    """What was forecast at each boundary of the scored part, and what came."""
+    """What was forecast at each boundary of the scored part, and what came.
 
-    def __init__(self, history: History) -> None:
+    Attributes:
+        sample: Of these forecasts; see `scored`.
+    """
+
+    def __init__(self, history: History, most: int) -> None:
         """Begin.
 
         Args:
             history: What was sold: it numbers the products and knows their scale.
+            most: Forecasts that are measured; of more, so many are drawn.
         """
         self._history = history
-        self._rows = array("d")
+        self.sample = Sample(len(COLUMNS), most=most)
 
     def add(
         self,
@@ -48,7 +53,8 @@ class Demand:
             return
         times = np.full(len(said), float(time))
         rows = np.column_stack([numbers, times, actual, np.array(said), simple])
-        self._rows.frombytes(rows.astype(np.float64).tobytes())
+        for row in rows.tolist():
+            self.sample.add(row)
 
     def best_sellers(self, n: int) -> Ints:
         """Number the products with most units before the scored part, that sold often enough."""
@@ -58,8 +64,8 @@ class Demand:
         return np.asarray(often[order[:n]])
 
     def scored(self, best_sellers: int | None = None) -> dict[str, Floats]:
-        """Columns of all scored forecasts."""
-        rows = np.frombuffer(self._rows, np.float64).reshape(-1, len(COLUMNS))
+        """Columns of the scored forecasts."""
+        rows = self.sample.rows()
         if best_sellers is not None:
             rows = rows[np.isin(rows[:, 0], self.best_sellers(best_sellers))]
         return {name: rows[:, place] for place, name in enumerate(COLUMNS)}
@@ -71,16 +77,19 @@ class Demand:
         if not len(actual):
             return None
         scale = self._history.scale
-        units, windows = np.bincount(product, actual), np.bincount(product)
-        columns["hindsight"] = units[product] / windows[product]
+        units, windows = np.bincount(product, actual)[product], np.bincount(product)[product]
+        columns["hindsight"] = units / windows
+        several = windows > 1
+        columns["neighbours"] = (units - actual) / np.maximum(1, windows - 1)
 
-        def measured(name: str) -> Row:
-            error = columns[name] - actual
+        def measured(name: str, rows: Bools | None = None) -> Row:
+            rows = np.ones(len(actual), dtype=bool) if rows is None else rows
+            error = (columns[name] - actual)[rows]
             return {
                 "mae": float(np.mean(np.abs(error))),
                 "rmse": float(np.sqrt(np.mean(error**2))),
-                "rmsse": rmsse(error, product, scale),
-                "bias": share(float(error.sum()), float(actual.sum())),
+                "rmsse": rmsse(error, product[rows], scale),
+                "bias": share(float(error.sum()), float(actual[rows].sum())),
             }
 
         mean = measured("mean")
@@ -108,4 +117,5 @@ class Demand:
                 "rule": measured("rule"),
             },
             "hindsight": measured("hindsight"),
+            "neighbours": measured("neighbours", several) if several.any() else None,
         }

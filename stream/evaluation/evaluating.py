@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import orjson
 
@@ -12,6 +13,7 @@ from stream.evaluation.horizon import Horizon, Kind
 from stream.evaluation.measures import Floats
 from stream.evaluation.plan import Plan, Row, Tell
 from stream.evaluation.returns import RETURN, Returning, Returns
+from stream.evaluation.sample import Sample, notices
 from stream.evaluation.truth import Categories, Orders, Repeats
 from stream.evaluation.unsaid import unsaid
 from stream.events.decode import Refused, decode
@@ -55,12 +57,14 @@ class Evaluation:
             settings: Everything else that an installation decides.
             dump: Is told each prediction once it is settled.
         """
-        batch = plan.batch and batches.installed()
+        self.notices: list[str] = []
+        if plan.batch and not batches.installed():
+            plan = replace(plan, batch=False)
+            self.notices.append(batches.HOW_TO_INSTALL)
         self.plan = plan
         self.events = 0
-        self.notices: list[str] = []
         self.settled: Counter[str] = Counter()
-        self.conversions = Conversions(plan, self._tell, batch=batch)
+        self.conversions = Conversions(plan, self._tell)
         changed = {"partitions": 1, "bucket": plan.bucket, "window": plan.window, "rows": 1 << 40}
         changed["wait"] = min(settings.wait, plan.window)
         self._replay = Replay(
@@ -83,17 +87,12 @@ class Evaluation:
         self._time = plan.first
         midnight = plan.first // DAY * DAY
         self.horizons, self.category_horizons = (
-            {
-                horizon: Horizon(kind, horizon, midnight, plan.score_from, batch=batch)
-                for horizon in plan.horizons
-            }
+            {horizon: Horizon(kind, horizon, midnight, plan) for horizon in plan.horizons}
             for kind in KINDS
         )
-        self.returns = Returns(midnight, plan.return_from, self._tell, batch=batch)
+        self.returns = Returns(midnight, plan, self._tell)
         self._categories = Categories()
         self._orders = Orders(2 * max(plan.horizons, default=DAY), self._categories)
-        if plan.batch and not batch:
-            self.notices.append(batches.HOW_TO_INSTALL)
 
     def take(self, event: Event) -> None:
         """Take the next event of the log.
@@ -240,7 +239,18 @@ class Evaluation:
             "return": self.returns.report(),
         }
         self.notices += unsaid(report, self.horizons, self.plan.return_from, RETURN)
+        self.notices += notices(self.samples())
         return {**report, "notices": self.notices}
+
+    def samples(self) -> dict[str, Sample]:
+        """What figures are reckoned from, by what they say."""
+        found = {"conversion": self.conversions.sample, "return": self.returns.sample}
+        for of, horizons in (("", self.horizons), (", categories", self.category_horizons)):
+            for length, horizon in horizons.items():
+                name = f"{span_name(Millis(length))}{of}"
+                found[f"potential, {name}"] = horizon.potential.sample
+                found[f"demand, {name}"] = horizon.demand.sample
+        return found
 
     def _potential(self) -> Row | None:
         products = _by_horizon(self.horizons)

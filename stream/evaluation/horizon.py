@@ -7,7 +7,7 @@ from typing import Literal
 from stream.evaluation.demand import Demand
 from stream.evaluation.history import History
 from stream.evaluation.measures import Floats, Ints
-from stream.evaluation.plan import Row
+from stream.evaluation.plan import Plan, Row
 from stream.evaluation.potential import Potential, Told
 from stream.evaluation.truth import Windows
 from stream.products.forecasts import Forecast
@@ -40,24 +40,21 @@ class Open:
 class Horizon:
     """One horizon of all products, or all categories: what was said at each of its boundaries."""
 
-    def __init__(
-        self, kind: Kind, horizon: int, first: int, score_from: int, *, batch: bool
-    ) -> None:
+    def __init__(self, kind: Kind, horizon: int, first: int, plan: Plan) -> None:
         """Begin.
 
         Args:
             kind: What is forecast.
             horizon: Its length, ms.
             first: Where the first window begins.
-            score_from: Predictions from then on are counted.
-            batch: Train the batch models.
+            plan: What is evaluated.
         """
         self.windows = Windows(horizon, first)
         self.history = History()
-        self.demand = Demand(self.history)
-        self.potential = Potential(horizon, score_from, batch=batch)
+        self.demand = Demand(self.history, plan.most)
+        self.potential = Potential(horizon, plan)
         self._kind = kind
-        self._score_from = score_from
+        self._score_from = plan.score_from
         self._open: Open | None = None
 
     def close(self, time: int) -> Iterator[Row]:

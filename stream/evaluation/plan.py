@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from stream.evaluation.sample import MOST
+
 Row = dict[str, Any]
 """Of the dump, or of the report."""
 Tell = Callable[[Row], object]
@@ -22,6 +24,8 @@ class Plan:
         strict: Leave out what the log's end has cut short.
         best_sellers: Report demand on so many products; None: on all.
         batch: Train the batch models, too.
+        most: Rows that each batch model is trained on, and predictions that each figure is of; of
+            more, so many are drawn.
     """
 
     first: int
@@ -33,3 +37,4 @@ class Plan:
     strict: bool = False
     best_sellers: int | None = None
     batch: bool = True
+    most: int = MOST

@@ -1,6 +1,6 @@
 """Chances that demand rises, of one horizon: what was said, what came, and the score."""
 
-from array import array
+from collections import deque
 from collections.abc import Sequence
 from math import nan
 from typing import NamedTuple
@@ -17,7 +17,8 @@ from stream.evaluation.measures import (
     constant_log_loss,
     reliability,
 )
-from stream.evaluation.plan import Row
+from stream.evaluation.plan import Plan, Row
+from stream.evaluation.sample import Sample
 from stream.products.forecasts import Forecast
 
 OF_LATE = 5_000
@@ -40,15 +41,19 @@ class Told(NamedTuple):
 
 
 class Potential:
-    """What was said of rises at each boundary of a horizon, and what came."""
+    """What was said of rises at each boundary of a horizon, and what came.
 
-    def __init__(self, horizon: int, score_from: int, *, batch: bool) -> None:
+    Attributes:
+        sample: Of the scored chances; see `scored`.
+    """
+
+    def __init__(self, horizon: int, plan: Plan) -> None:
         self._horizon = horizon
-        self._score_from = score_from
-        self._batch = Batch(on=batch)
-        self._batch_lags = Batch(on=batch)
-        self._rows = array("d")
-        self._training = array("d")
+        self._score_from = plan.score_from
+        self._batch = Batch(on=plan.batch, most=plan.most)
+        self._batch_lags = Batch(on=plan.batch, most=plan.most)
+        self.sample = Sample(_LABEL + 1, most=plan.most)
+        self._before: deque[tuple[float, ...]] = deque(maxlen=OF_LATE)
 
     def settle(self, time: int, told: Sequence[Told]) -> None:
         """Take note of what came of the chances that were said at a boundary.
@@ -74,15 +79,15 @@ class Potential:
                 one.rose,
             )
             if scored:
-                self._rows.extend(map(float, row))
+                self.sample.add(row)
             elif time + self._horizon <= self._score_from:
-                self._training.extend(map(float, row))
+                self._before.append(row)
                 self._batch.add(one.forecast.x, one.rose)
                 self._batch_lags.add(one.lags, one.rose)
 
     def scored(self) -> Floats:
         """Scored chances: product, served, rule, both batch models, label."""
-        return np.frombuffer(self._rows, np.float64).reshape(-1, _LABEL + 1)
+        return self.sample.rows()
 
     def chances(self) -> tuple[Floats, Floats]:
         """Chances as they were served, and what came."""
@@ -92,7 +97,7 @@ class Potential:
     def report(self) -> Row | None:
         """How right the chances were; None if none was scored."""
         rows = self.scored()
-        before = np.frombuffer(self._training, np.float64).reshape(-1, _LABEL + 1)[-OF_LATE:]
+        before = np.array(self._before, dtype=np.float64).reshape(-1, _LABEL + 1)
         if not len(rows):
             return None
         y, seen = rows[:, _LABEL], before[:, _LABEL]

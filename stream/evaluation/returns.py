@@ -1,6 +1,5 @@
 """Customers who may come back: what was said of them at some moments, and whether they did."""
 
-from array import array
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
@@ -16,7 +15,8 @@ from stream.evaluation.measures import (
     constant_log_loss,
     reliability,
 )
-from stream.evaluation.plan import Row, Tell
+from stream.evaluation.plan import Plan, Row, Tell
+from stream.evaluation.sample import Sample
 from stream.units import DAY, Millis, rfc3339
 
 RETURN = 28 * DAY
@@ -61,23 +61,23 @@ class Returns:
 
     Attributes:
         next: When customers are to be asked about, ms.
+        sample: Of the scored predictions; see `scored`.
     """
 
-    def __init__(self, first: int, score_from: int, tell: Tell, *, batch: bool) -> None:
+    def __init__(self, first: int, plan: Plan, tell: Tell) -> None:
         """Begin.
 
         Args:
             first: A midnight; 14 days later, customers are asked about.
-            score_from: Predictions from then on are counted.
+            plan: What is evaluated.
             tell: Is told each settled prediction.
-            batch: Train the batch model.
         """
         self.next = first + RETURN_EVERY
-        self._score_from = score_from
+        self._score_from = plan.return_from
         self._tell = tell
         self._open: deque[Snapshot] = deque()
-        self._batch = Batch(on=batch)
-        self._rows = array("d")
+        self._batch = Batch(on=plan.batch, most=plan.most)
+        self.sample = Sample(COLUMNS, most=plan.most)
         self._numbers: dict[str, int] = {}
 
     def ordered(self, customer: str, time: int) -> None:
@@ -118,13 +118,13 @@ class Returns:
             )
             if batch is not None:
                 who = self._numbers.setdefault(one.customer, len(self._numbers))
-                self._rows.extend((who, one.p, one.rule, float(batch[place]), came))
+                self.sample.add((who, one.p, one.rule, float(batch[place]), came))
             elif snapshot.time + RETURN <= self._score_from:
                 self._batch.add(one.x, came)
 
     def scored(self) -> Floats:
         """Scored predictions: customer, served, rule, batch, label."""
-        return np.frombuffer(self._rows, np.float64).reshape(-1, COLUMNS)
+        return self.sample.rows()
 
     def chances(self) -> tuple[Floats, Floats]:
         """Chances as they were served, and what came."""

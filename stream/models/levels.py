@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from stream.models.promotions import UNPROMOTED, Course
+from stream.models.response import Trial, responded
 from stream.models.rhythm import Rhythm
 from stream.models.snapshots import readable
 from stream.units import DAY
@@ -25,15 +26,6 @@ FIRST_LINE = 12.0
 FIRM_AFTER = 30.0
 """Lines after which the mean of a product's lines is what is usual."""
 
-RESPONSE_PRIOR = 5.0
-"""Units of a product for which the shop's response to promotions is believed in."""
-LEAST_RESPONSE, MOST_RESPONSE = -0.9, 15.0
-"""A promotion of strength 1 takes at most nine tenths of the sales, or makes 16 times as much."""
-RESPONSE_WEIGHT = 20.0
-"""Units beyond which more units make an observation no surer."""
-LEAST_RISE, MOST_RISE = -1.0, 4.0
-"""One week teaches the shop between no sales at all and five times the usual ones."""
-
 _AT, _FIRST, _LINES, _SIZES, _ALL, _UNITS = range(6)
 _PIECES = _UNITS + len(UNITS_HALF_LIVES)
 _FADED = (UNITS_HALF_LIVES[-1], *UNITS_HALF_LIVES, *LINES_HALF_LIVES)
@@ -41,10 +33,10 @@ _PROMOTED = _ALL + len(_FADED)
 _EXPOSED = _PROMOTED + 1
 _SQUARED = _EXPOSED + len(UNITS_HALF_LIVES)
 WIDTH = _SQUARED + 1
+"""Numbers that are kept of a product."""
 _HALF_LIVES = (*_FADED, UNITS_HALF_LIVES[-1], *UNITS_HALF_LIVES, UNITS_HALF_LIVES[-1])
 """Of all the sums that fade, in their order: units and lines; units times the strength of the
 promotions in which they were sold; days times strength, days times strength squared."""
-"""Numbers that are kept of a product."""
 _NEVER = -1.0
 LEAST_LIVED = 0.1
 """Share of the days lived through that is left at least where promotions take sales."""
@@ -286,67 +278,3 @@ class Levels:
 
 def _shared(sold: Sequence[float], days: Sequence[float]) -> tuple[float, ...]:
     return tuple([one / each for one, each in zip(sold, days, strict=False)])
-
-
-class Trial(NamedTuple):
-    """What a product has lived through of promotions; all of it faded alike.
-
-    Attributes:
-        units: Sold.
-        promoted: Sold, times the strength of promotions at the moment of the sale.
-        days: Lived through.
-        exposed: Days times strength.
-        squared: Days times strength squared.
-    """
-
-    units: float
-    promoted: float
-    days: float
-    exposed: float
-    squared: float
-
-
-def responded(trial: Trial, usual: float) -> float:
-    """Share by which a promotion of strength 1 lifts the sales of a product.
-
-    With a base that sells b a day and b (1 + r s) at the strength s, the units come to
-    b (days + r exposed), the promoted ones to b (exposed + r squared): their ratio gives r.
-    The shop's response is believed in as if some units had been sold by it, in days of which
-    promotions of strength 1 filled half.
-
-    Args:
-        trial: See there.
-        usual: Response in the shop.
-
-    >>> round(responded(Trial(1_500.0, 1_000.0, 1_000.0, 500.0, 500.0), usual=0.2), 2)
-    1.0
-    """
-    units, promoted, days, exposed, squared = trial
-    reach = days + usual * exposed
-    if reach <= 0.0 or units <= 0.0:
-        return usual
-    base = units / reach
-    believed = RESPONSE_PRIOR / (base * (1.0 + usual / 2.0))
-    share = promoted + base * believed * (1.0 + usual) / 2.0
-    share /= units + RESPONSE_PRIOR
-    days, exposed, squared = days + believed, exposed + believed / 2.0, squared + believed / 2.0
-    room = squared - share * exposed
-    if room <= 0.0:
-        return MOST_RESPONSE
-    return max(LEAST_RESPONSE, min(MOST_RESPONSE, (share * days - exposed) / room))
-
-
-def observed(strength: float, sold: float, expected: float) -> tuple[float, float]:
-    """What a span tells of the response to promotions: two sums of a regression through 0.
-
-    Args:
-        strength: Mean strength of promotions in the span.
-        sold: Units in the span.
-        expected: Units by the level, without promotion. Not negative.
-
-    Returns:
-        Strength times rise, and strength squared, both weighted. Their ratio is the response.
-    """
-    weight = min(expected + 1.0, RESPONSE_WEIGHT)
-    rise = max(LEAST_RISE, min(MOST_RISE, (sold - expected) / (expected + 1.0)))
-    return weight * strength * rise, weight * strength * strength

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Self
 
 from stream.models.bands import Bands
 from stream.models.least_squares import FadingLeastSquares
-from stream.models.levels import Paces, observed
+from stream.models.levels import Paces
+from stream.models.response import ShopResponse
 from stream.models.signals import FURTHEST, NOTHING_UNUSUAL, Unusual
 from stream.models.snapshots import readable
 from stream.units import DAY
@@ -45,10 +46,28 @@ LEAST_PROMOTED, MOST_PROMOTED = 0.1, 20.0
 MOST_MOVED = 1.0
 MOST_GROWTH = 1.5
 """Bounds of the other corrections, in logarithms."""
-RESPONSE_KEPT = 0.9999
-RESPONSE_PRIOR = 100.0
 _SMALL = 0.15
 """Added to paces, in units a day, before they are compared."""
+
+
+class Ahead(NamedTuple):
+    """What is known of a product's next horizon.
+
+    Attributes:
+        paces: What the product sells on a usual day.
+        usual_days: That the horizon lasts.
+        length: Of the horizon, ms.
+        price_move: Logarithm of the price against what it usually is; 0 if unknown.
+        promotion: Share by which promotions are to lift sales.
+        unusual: What the signals say.
+    """
+
+    paces: Paces
+    usual_days: float
+    length: int
+    price_move: float = 0.0
+    promotion: float = 0.0
+    unusual: Unusual = NOTHING_UNUSUAL
 
 
 class Outlook(NamedTuple):
@@ -78,28 +97,9 @@ def promoted(lift: float) -> float:
     return max(LEAST_PROMOTED, min(MOST_PROMOTED, 1.0 + lift))
 
 
-def candidates(
-    paces: Paces,
-    usual_days: float,
-    length: int,
-    price_move: float,
-    promotion: float,
-    *,
-    unusual: Unusual = NOTHING_UNUSUAL,
-) -> tuple[float, ...]:
-    """Make the simple forecasts.
-
-    Args:
-        paces: What the product sells on a usual day.
-        usual_days: That the horizon lasts.
-        length: Of the horizon, ms.
-        price_move: Logarithm of the price against what it usually is; 0 if unknown.
-        promotion: Share by which promotions are to lift sales.
-        unusual: What the signals say.
-
-    Returns:
-        One value for each of `CANDIDATES`, in units.
-    """
+def candidates(ahead: Ahead) -> tuple[float, ...]:
+    """Make the simple forecasts: one value for each of `CANDIDATES`, in units."""
+    paces, usual_days, length, price_move, promotion, unusual = ahead
     times = promoted(promotion)
     lasting, more = usual_days * times, 1.0 - 1.0 / times
     _, fast, middle, slow, _ = paces.units
@@ -137,24 +137,15 @@ class Stacked:
     response: float = 0.0
     bands: Bands = field(default_factory=Bands)
 
-    def outlook(
-        self,
-        paces: Paces,
-        usual_days: float,
-        length: int,
-        price_move: float,
-        promotion: float,
-        *,
-        unusual: Unusual = NOTHING_UNUSUAL,
-    ) -> Outlook:
-        """Forecast; see `candidates`."""
-        x = candidates(paces, usual_days, length, price_move, promotion, unusual=unusual)
+    def outlook(self, ahead: Ahead) -> Outlook:
+        """Forecast."""
+        x = candidates(ahead)
         expected = max(0.0, sum(map(mul, self.weights, x)))
         slow = x[2]
         return Outlook(
             x,
             expected,
-            expected + paces.bulk * usual_days,
+            expected + ahead.paces.bulk * ahead.usual_days,
             sqrt(slow * slow + 3.0 * slow + 1.0),
         )
 
@@ -201,8 +192,7 @@ class Stack:
             CANDIDATES, half_life=HALF_LIFE, prior=FIRST_WEIGHTS, strength=STRENGTH
         )
         self._bands = Bands()
-        self._rises = 0.0
-        self._changes = RESPONSE_PRIOR
+        self._response = ShopResponse()
 
     def learn(self, day: float, outlook: Outlook, sold: float, weight: float = 1.0) -> None:
         """Learn from a horizon that has passed.
@@ -228,16 +218,13 @@ class Stack:
             sold: Units in the span.
             level: Units by the level, without promotion.
         """
-        if strength:
-            risen, tried = observed(strength, sold, level)
-            self._rises = self._rises * RESPONSE_KEPT + risen
-            self._changes = self._changes * RESPONSE_KEPT + tried
+        self._response.learn(strength, sold, level)
 
     def frozen(self) -> Stacked:
         """Copy out what is needed to serve."""
         return Stacked(
             tuple(self._law.weights()),
-            self._rises / self._changes,
+            self._response.share,
             Bands.restored(self._bands.state()),
         )
 
@@ -247,8 +234,8 @@ class Stack:
             "length": self._length,
             "law": self._law.state(),
             "bands": self._bands.state(),
-            "rises": self._rises,
-            "changes": self._changes,
+            "rises": self._response.rises,
+            "changes": self._response.tried,
         }
 
     @classmethod
@@ -258,5 +245,5 @@ class Stack:
             new = cls(int(state["length"]))
             new._law = FadingLeastSquares.restored(state["law"])
             new._bands = Bands.restored(state["bands"])
-            new._rises, new._changes = float(state["rises"]), float(state["changes"])
+            new._response = ShopResponse(float(state["rises"]), float(state["changes"]))
         return new

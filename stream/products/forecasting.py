@@ -9,7 +9,7 @@ import orjson
 from stream.models.levels import Levels
 from stream.models.linear import probability
 from stream.models.rising import rising_features, threshold
-from stream.models.stacking import CANDIDATES, Outlook, promoted
+from stream.models.stacking import CANDIDATES, Ahead, Outlook, promoted
 from stream.products.features import cover, interest, rounded
 from stream.products.forecasts import Forecast
 from stream.products.row import Foreseen, ProductRow, Units
@@ -125,7 +125,8 @@ class Prospect:
         days = self._serving.rhythm.usual_days(self._time, horizon)
         stack = self._serving.demand[horizon].stack
         lift = self._paces.response * self.strength(horizon)
-        return stack.outlook(self._paces, days, horizon, self._move, lift, unusual=self._unusual)
+        ahead = Ahead(self._paces, days, horizon, self._move, lift, self._unusual)
+        return stack.outlook(ahead)
 
     def _lift(self, horizon: int) -> float:
         """Say by which share promotions are to lift sales above those of the last horizon."""
