@@ -7,6 +7,10 @@ FORMAT =
 PYTHON =
 EVENTS = 1000000
 ROUNDS = 3
+# Of make bench.
+PARTS =
+PEERS =
+LIVE = 60
 DATA = ../shared/data
 
 BIN := .venv/bin
@@ -14,10 +18,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench peers evaluation lock clean
+.PHONY: help setup demo test check format bench evaluation lock clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## install everything into .venv, with the versions of constraints.txt
 
@@ -52,11 +56,8 @@ format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## how many events a second does this machine do?
-	@$(BIN)/stream bench
-
-peers: setup ## the same events through other engines: EVENTS=1000000, ROUNDS=3
-	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS)
+bench: setup ## ours beside other engines, latency, resources: EVENTS=1000000, ROUNDS=3, PARTS=…, PEERS=…
+	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS) --seconds $(LIVE) $(if $(PARTS),--parts $(PARTS)) $(if $(PEERS),--peers $(PEERS))
 
 evaluation: setup ## run all logs of DATA=../shared/data, print the table of docs/evaluation.md
 	@PATH="$(BIN):$$PATH" $(BIN)/python tests/evaluations.py '$(DATA)'
