@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench evaluation lock clean
+.PHONY: help setup demo test check format bench performance evaluation lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,11 @@ check: setup ## format, lint, types, layers, links: what CI checks beside the te
 format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+performance: setup ## measure all that docs/performance.md tells, and write its figures and pictures anew
+	@$(BIN)/python bench/run.py --results docs/performance.json
+	@$(BIN)/python bench/flame.py docs/images/flame.svg
+	@$(BIN)/python bench/report.py
 
 bench: setup ## ours beside other engines, latency, resources: EVENTS=1000000, ROUNDS=3, PARTS=…, PEERS=…
 	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS) --seconds $(LIVE) $(if $(PARTS),--parts $(PARTS)) $(if $(PEERS),--peers $(PEERS))

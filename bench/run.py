@@ -33,6 +33,7 @@ from stream.bench.rig import plain_settings, rig, run_worker
 from stream.bench.shop import BusyShop, fill
 from stream.bench.start import measure_start
 from stream.bench.workers import measure_workers
+from stream.errors import StreamError
 
 RESULTS = engines.ENVIRONMENTS / "results.json"
 AT = (10.0, 50.0, 80.0)
@@ -40,8 +41,6 @@ AT = (10.0, 50.0, 80.0)
 QUIET = 10
 """Events a second of a quiet shop."""
 WORKERS = (1, 2, 3)
-OUTAGE = 60.0
-"""Seconds."""
 WHOLE = "ours, the whole job"
 
 Options = argparse.Namespace
@@ -55,20 +54,28 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--peers", nargs="*", choices=engines.KNOWN, default=list(engines.KNOWN))
     parser.add_argument("--seconds", type=float, default=60.0, help="of each load of `load`")
+    parser.add_argument("--outage", type=float, default=60.0, help="seconds of `outage`")
     parser.add_argument("--long", type=int, default=20_000_000, help="events of `memory`")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON, others' parts kept")
     options = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    failed: list[str] = []
     for part in options.parts:
         began = time.monotonic()
-        figures = PARTS[part](options)
-        results[part] = {**_circumstances(began), "figures": figures}
+        try:
+            figures = PARTS[part](options)
+        except StreamError as error:  # the others are worth as much without it
+            _say(f"{part} could not be measured: {error}")
+            failed.append(part)
+            continue
+        results[part] = {**_circumstances(part, parser, options, began), "figures": figures}
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps(results, indent=1) + "\n")
-    for part in options.parts:
+    for part in [part for part in options.parts if part not in failed]:
         for table in tables.of(part, results[part]["figures"]):
             _print(table)
+    sys.exit(1 if failed else 0)
 
 
 def _say(text: str) -> None:
@@ -82,12 +89,19 @@ def _print(table: tables.Figures) -> None:
     Console(width=140).print(drawn)
 
 
-def _circumstances(began: float) -> dict[str, Any]:
-    """Say when, on what and how this was measured."""
+def _circumstances(
+    part: str, parser: argparse.ArgumentParser, options: Options, began: float
+) -> dict[str, Any]:
+    """Say when, on what and how this was measured; of the command, what is not the default."""
+    words = ["python", "bench/run.py", "--parts", part]
+    for name in USED[part]:
+        value = getattr(options, name)
+        if value != parser.get_default(name):
+            words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     return {
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
-        "command": shlex.join(["python", "bench/run.py", *sys.argv[1:]]),
+        "command": shlex.join(words),
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
 
@@ -155,7 +169,7 @@ def _start(options: Options) -> dict[str, Any]:
 
 
 def _outage(options: Options) -> dict[str, Any]:
-    return measure_outage(plain_settings(), options.events, OUTAGE, _say).document()
+    return measure_outage(plain_settings(), options.events, options.outage, _say).document()
 
 
 def _workers(options: Options) -> dict[str, Any]:
@@ -175,6 +189,15 @@ PARTS: dict[str, Callable[[Options], dict[str, Any]]] = {
     "workers": _workers,
     "memory": _memory,
 }
+USED = {
+    "peers": ("events", "rounds", "peers"),
+    "load": ("events", "seconds"),
+    "start": ("events",),
+    "outage": ("events", "outage"),
+    "workers": ("events",),
+    "memory": ("long",),
+}
+"""What each part is told."""
 
 if __name__ == "__main__":
     main()

@@ -66,7 +66,7 @@ def _latency(figures: Mapping[str, Any]) -> Figures:
     full = figures["full"]["rate"]
     rows = [
         (
-            f"{live['rate']:,} ({live['rate'] / full:.0%})",
+            load(live["rate"], full),
             *(f"{live[name]:,.0f}" for name in ("p50_ms", "p99_ms", "p999_ms", "worst_ms")),
             f"{live['probes']:,}",
             f"{live['pause_ms']:,.0f}",
@@ -75,6 +75,16 @@ def _latency(figures: Mapping[str, Any]) -> Figures:
     ]
     head = ("events/s", "p50 ms", "p99 ms", "p99.9 ms", "worst ms", "probes", "longest pause ms")
     return Figures("Latency: from Kafka time to the score in Redis", head, rows)
+
+
+def load(rate: int, full: float) -> str:
+    """Name a load.
+
+    >>> load(10, 20_000.0), load(10_000, 20_000.0)
+    ('10 (a quiet shop)', '10,000 (50 %)')
+    """
+    share = rate / full * 100
+    return f"{rate:,} (a quiet shop)" if share < 1 else f"{rate:,} ({share:.0f} %)"
 
 
 def _stages(figures: Mapping[str, Any]) -> Figures:

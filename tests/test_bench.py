@@ -167,6 +167,59 @@ def test_it_sets_peers_beside_each_other(tmp_path: Path) -> None:
     assert kept["peers"]["machine"]
 
 
+def test_the_page_has_the_figures_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are written by a command, from one file; who edits them by hand is found out."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    report = import_module("report")
+    text, kept = report.DOCUMENT.read_text(), json.loads(report.RESULTS.read_text())
+    assert report.renewed(text, kept) == text
+    places = [found[1] for found in report.MARKED.finditer(text)]
+    assert {place.split()[0] for place in places} == {*kept, "limits", "catalogue"}
+
+
+def test_figures_that_nobody_measured_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of some parts renews these only."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    report = import_module("report")
+    text = report.DOCUMENT.read_text()
+    assert report.renewed(text, {}) == text
+
+
+def test_a_catalogue_takes_what_its_parts_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes times how many; what Redis adds to a row is taken from the run that knew most."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    names = ("product_row", "product_public", "customer_row", "customer_public", "waiting_click")
+    load = {"storage": dict.fromkeys(names, 2**10)}
+    start = {"known": 2**20, "redis_mib": 4_096, "product_row": 1_000, "customer_row": 1_048}
+    rows = import_module("limits").catalogue(load, start).rows
+    assert rows[0] == ("products: rows", "10,000,000", "1,024 to 2,024", "9.5 to 18.8")
+    assert rows[2] == ("customers: rows", "100,000,000", "1,024 to 2,072", "95.4 to 193.0")
+
+
+def test_frames_that_nobody_could_read_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What took less than so many percent of the time."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    frames = [
+        "<g><title>fold (9 samples, 9.00%)</title><rect/></g>",
+        "<g><title>x (1 samples, 0.10%)</title></g>",
+    ]
+    thinned: str = import_module("flame").thinned("".join(frames), 0.3)
+    assert thinned == frames[0]
+
+
+@pytest.mark.skipif(
+    not (ROOT / ".venv-bench" / "py-spy").exists(),
+    reason="py-spy is fetched by bench/flame.py",
+)
+def test_it_draws_where_the_time_goes(tmp_path: Path) -> None:
+    """A picture of a worker at work."""
+    picture = tmp_path / "flame.svg"
+    command = [sys.executable, "bench/flame.py", "--events", "30000", "--seconds", "1"]
+    run = subprocess.run([*command, picture], cwd=ROOT, capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "stream/" in picture.read_text()
+
+
 @pytest.mark.skipif(
     not (JAVA / "classpath.txt").exists() or shutil.which("java") is None,
     reason="the Java peer is set up by make bench, where there is a JDK",

@@ -19,7 +19,9 @@ SHARE = 0.5
 """Of the worker's speed: events that come live, before, meanwhile and after."""
 CURRENT = 1.0
 """Seconds that a worker may lag behind and is said to have caught up."""
-GIVE_UP = 900.0
+PATIENCE = 5.0
+"""Times the outage that a worker has to catch up, and as long as it takes to start."""
+START = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ async def _catch_up(here: Rig, shop: BusyShop, backlog: int, live: int, outage: 
         async with make_producer(settings) as producer:
             writer = BatchWriter(producer, settings.partitions)
             sent = 0
-            while (elapsed := time.monotonic() - began) < GIVE_UP:
+            patience = START + PATIENCE * outage
+            while (elapsed := time.monotonic() - began) < patience:
                 while sent < int(elapsed * live):
                     now = time.time_ns() // 1_000_000
                     await writer.put(*shop.next(now), now)
@@ -89,4 +92,4 @@ async def _catch_up(here: Rig, shop: BusyShop, backlog: int, live: int, outage: 
                         rate=round((seen.events - first.events) / max(0.001, seen.at - first.at)),
                     )
                 await asyncio.sleep(0.02)
-    raise StreamError(f"The worker had not caught up after {GIVE_UP:.0f} s.")
+    raise StreamError(f"The worker had not caught up after {patience:.0f} s.")
