@@ -7,6 +7,10 @@ FORMAT =
 PYTHON =
 EVENTS = 1000000
 ROUNDS = 3
+# Of make bench.
+PARTS =
+PEERS =
+LIVE = 60
 DATA = ../shared/data
 ALL =
 
@@ -15,10 +19,10 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench peers evaluation lock clean
+.PHONY: help setup demo test check format bench performance evaluation lock clean
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## install everything into .venv, with the versions of constraints.txt
 
@@ -53,11 +57,13 @@ format: setup ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## how many events a second does this machine do?
-	@$(BIN)/stream bench
+performance: setup ## measure all that docs/performance.md tells, and write its figures and pictures anew
+	@$(BIN)/python bench/run.py --results docs/performance.json
+	@$(BIN)/python bench/flame.py docs/images/flame.svg
+	@$(BIN)/python bench/report.py
 
-peers: setup ## the same events through other engines: EVENTS=1000000, ROUNDS=3
-	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS)
+bench: setup ## ours beside other engines, latency, resources: EVENTS=1000000, ROUNDS=3, PARTS=…, PEERS=…
+	@$(BIN)/python bench/run.py --events $(EVENTS) --rounds $(ROUNDS) --seconds $(LIVE) $(if $(PARTS),--parts $(PARTS)) $(if $(PEERS),--peers $(PEERS))
 
 evaluation: setup ## the figures of docs/evaluation.md from DATA=../shared/data; ALL=1: the rarer ones, too
 	@PATH="$(BIN):$$PATH" $(BIN)/python tests/evaluations.py '$(DATA)' $(if $(ALL),--all)

@@ -53,6 +53,9 @@ ELSEWHERE = {
     "stream embedded": "the installation of these tests is begun with it",
     "make evaluation": "it takes minutes; test_evaluate.py runs smaller ones",
     "stream bench": "test_bench.py runs smaller ones",
+    "make bench": "it takes minutes; test_bench.py runs a smaller one",
+    "make performance": "it takes longer still; test_bench.py runs its parts",
+    ".venv/bin/python bench/": "its packages are fetched; test_bench.py runs it where they are",
     "docker compose up": "no engine here; test_deploy.py reads what it would start",
     "kubectl": "no cluster here; test_deploy.py reads what it would apply",
     "pip install": "it would change the environment that runs the tests",
@@ -284,6 +287,8 @@ def test_what_is_not_run_here_could_be(command: Command) -> None:
             files = [word for word in words if word.endswith((".gz", ".ndjson"))]
             words = [str(ROOT / "README.md") if word in files else word for word in words]
             known.make_context(name, words)
+        case [".venv/bin/python", script, *_]:
+            assert (ROOT / script).exists()
         case ["kubectl", "apply", "-k", folder]:
             assert (ROOT / folder / "kustomization.yaml").exists()
         case ["docker", "compose", *_]:

@@ -5,6 +5,7 @@ Redis. What is learned is of no use: whether an event is a cart or a purchase, f
 before it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -27,10 +28,15 @@ class Counts:
     units: float = 0.0
 
 
+Sampled = Callable[[str, int, str, str], float]
+"""Says whether something that led to nothing is learned from: by type, time, customer, product."""
+
+
 class Job:
     """Everything between an event's bytes and its product's score."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampled: Sampled | None = None) -> None:
+        self._sampled = sampled
         self._counts: dict[str, Counts] = {}
         self._model = preprocessing.StandardScaler() | linear_model.LogisticRegression()
 
@@ -43,9 +49,9 @@ class Job:
         counts = self._counts.get(product)
         if counts is None:
             counts = self._counts[product] = Counts()
-        time = float(event["time"])
+        time = event["time"]
         keep = 0.5 ** (max(0.0, time - counts.at) / HALF_LIFE)
-        counts.at = max(time, counts.at)
+        counts.at = max(float(time), counts.at)
         counts.views *= keep
         counts.carts *= keep
         counts.units *= keep
@@ -56,7 +62,9 @@ class Job:
             "price": what.get("price") or 0.0,
         }
         score = self._model.predict_proba_one(x)[True]
-        self._model.learn_one(x, kind in ("add_to_cart", "purchase"))
+        positive = kind in ("add_to_cart", "purchase")
+        if positive or not self._sampled or self._sampled(kind, time, event["user_id"], product):
+            self._model.learn_one(x, positive)
         if items:
             counts.units += what["quantity"]
         elif kind == "add_to_cart":

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -11,55 +11,120 @@ from redis.asyncio import Redis
 
 from stream import keys
 from stream.bench.rig import BatchWriter
-from stream.events.logs import Event
+from stream.bench.shop import BusyShop
 from stream.kafka.clients import make_producer
 from stream.settings import Settings
 
-PROBES = 20
-"""Probe events a second, each for a product of its own, sent on time whatever came of the last."""
+PROBES = 50
+"""Of the events in a second, so many at most are for a product of their own and looked for."""
 LAST_ANSWERS = 30.0
 """Seconds that the last probes are waited for."""
+LOOK = 0.002
+"""Seconds between two looks."""
+SHARES = (0.5, 0.9, 0.99, 0.999)
 
 
-async def latencies(
-    settings: Settings, events: Sequence[Event], rate: int, seconds: float
-) -> list[float]:
-    """Write live events at a fixed rate, and probes between them, on schedule."""
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """What was measured at one load.
+
+    Attributes:
+        rate: Events written a second.
+        probes: Events of which the latency was measured.
+        p50_ms, p90_ms, p99_ms, p999_ms, worst_ms: From an event's Kafka time, which is when it
+            was due to be written, until its score can be read in Redis.
+        curve_ms: The same at 0, 1, 2 … 100 %, for a picture.
+        pause_ms: Longest time that the worker's event loop left a task waiting meanwhile.
+    """
+
+    rate: int
+    probes: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p999_ms: float
+    worst_ms: float
+    curve_ms: tuple[float, ...]
+    pause_ms: float = 0.0
+
+
+def summed_up(rate: int, delays: Sequence[float], pause: float = 0.0) -> Latency:
+    """Take the quantiles of delays, s.
+
+    >>> summed_up(10, [0.001 * n for n in range(1, 1001)]).p999_ms
+    999.0
+    """
+    ordered = sorted(delays)
+    p50, p90, p99, p999 = (quantile(ordered, share) * 1000 for share in SHARES)
+    return Latency(
+        rate,
+        len(ordered),
+        round(p50, 1),
+        round(p90, 1),
+        round(p99, 1),
+        round(p999, 1),
+        round(ordered[-1] * 1000, 1),
+        tuple(round(quantile(ordered, percent / 100) * 1000, 1) for percent in range(101)),
+        round(pause * 1000, 1),
+    )
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Least value that at least a share of all does not exceed.
+
+    >>> quantile([1.0, 2.0, 3.0, 4.0], 0.5), quantile([1.0, 2.0, 3.0, 4.0], 0.51)
+    (2.0, 3.0)
+    """
+    rank = -int(-share * len(ordered) // 1)  # rounded up
+    return ordered[min(len(ordered) - 1, max(0, rank - 1))]
+
+
+async def latencies(settings: Settings, shop: BusyShop, rate: int, seconds: float) -> list[float]:
+    """Write live events at a fixed rate, some of them probes, and see when those are answered.
+
+    All are due by a plan that waits for nothing, and their latency is counted from when they were
+    due: a worker that stands still delays all that come meanwhile, and none of them is left out
+    (no coordinated omission).
+
+    Returns:
+        Seconds, one for each probe. What was not answered counts as long as it was waited for.
+    """
+    probed = min(PROBES, rate)
     waiting: dict[str, float] = {}
     delays: list[float] = []
-    ahead = iter(events)
+    mark = f"probe-{time.time_ns():x}"
     async with make_producer(settings) as producer, Redis.from_url(settings.redis) as redis:
-        writer = BatchWriter(producer)
+        writer = BatchWriter(producer, settings.partitions)
         looking = asyncio.create_task(_look(redis, waiting, delays))
-        began = time.monotonic()
+        began = time.time()
         sent = probes = 0
-        while (elapsed := time.monotonic() - began) < seconds:
-            for event in islice(ahead, int(elapsed * rate) - sent):
-                event.value["time"] = time.time_ns() // 1_000_000
-                await writer.put(event.topic, event.key, orjson.dumps(event.value))
+        while (elapsed := time.time() - began) < seconds:
+            while sent < int(elapsed * (rate - probed)):
+                due = int((began + sent / (rate - probed)) * 1000)
+                await writer.put(*shop.next(due), due)
                 sent += 1
-            while probes < elapsed * PROBES:
-                await _probe(writer, f"probe-{probes}", waiting)
+            while probes < int(elapsed * probed):
+                waiting[f"{mark}-{probes}"] = due_at = began + probes / probed
+                await _probe(writer, f"{mark}-{probes}", int(due_at * 1000))
                 probes += 1
             await writer.flush()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.002)
         deadline = time.monotonic() + LAST_ANSWERS
         while waiting and time.monotonic() < deadline:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0.1)
         looking.cancel()
-    return delays + [time.time() - sent_at for sent_at in waiting.values()]
+    return delays + [time.time() - due_at for due_at in waiting.values()]
 
 
-async def _probe(writer: BatchWriter, product: str, waiting: dict[str, float]) -> None:
-    waiting[product] = now = time.time()
+async def _probe(writer: BatchWriter, product: str, due: int) -> None:
     event = {
         "event_id": product,
         "type": "view_item",
-        "time": int(now * 1000),
+        "time": due,
         "user_id": f"of-{product}",
         "product_id": product,
     }
-    await writer.put("clicks", f"of-{product}", orjson.dumps(event))
+    await writer.put("clicks", f"of-{product}", orjson.dumps(event), due)
 
 
 async def _look(redis: Any, waiting: dict[str, float], delays: list[float]) -> None:
@@ -69,4 +134,4 @@ async def _look(redis: Any, waiting: dict[str, float], delays: list[float]) -> N
         found = await redis.mget([keys.score(p) for p in probes]) if probes else []
         now = time.time()
         delays += [now - waiting.pop(p) for p, raw in zip(probes, found, strict=True) if raw]
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(LOOK)

@@ -1,80 +1,107 @@
 """How much this machine does: a worker on the embedded Kafka and Redis, seen from outside."""
 
 import asyncio
-import statistics
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from redis import Redis
 
-from stream.bench.counting import count
-from stream.bench.latency import latencies
-from stream.bench.rig import bench_settings, run_worker
-from stream.bench.shop import busy_shop, fill
-from stream.embedded import embedded
+from stream.bench.counting import Counted, count
+from stream.bench.latency import Latency, latencies, summed_up
+from stream.bench.rig import Rig, rig, run_worker
+from stream.bench.shop import BusyShop, fill
+from stream.bench.storage import Storage, weigh
+from stream.bench.watched import Report
+from stream.embedded.server import Say
 from stream.errors import StreamError
+from stream.settings import Settings
 
-LIVE_RATE = 5_000
-"""Events a second while latency is measured."""
-
-Say = Callable[[str], None]
+SETTLING = 5.0
+"""Seconds of each load before it is measured: what the one before it left behind is done then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class Load:
     """What was measured.
 
     Attributes:
         events: Read from a full topic.
-        rate: Events a second, from the first checkpoint to the last.
-        cpu_us: CPU time of the worker process per event in that time, all threads, µs.
-        memory_mib: Its resident memory at the end.
-        p50_ms, p99_ms, worst_ms: From an event's Kafka time to its score in Redis, while
-            `live_rate` events a second are written.
-        probes: Events of which that was measured.
+        full: How fast, and what it cost.
+        costs: CPU time for an event by what it was spent on, µs.
+        pauses: How long the worker's event loop let a task wait meanwhile, ms.
+        storage: What lay in Redis then.
+        live: How long a score took, at each rate.
     """
 
     events: int
-    rate: int
-    cpu_us: float
-    memory_mib: float
-    live_rate: int
-    p50_ms: float
-    p99_ms: float
-    worst_ms: float
-    probes: int
+    full: Counted
+    costs: dict[str, float]
+    pauses: dict[str, float]
+    storage: Storage
+    live: list[Latency]
 
     def document(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
 
 
-def measure(events: int, live_seconds: float, say: Say) -> Result:
-    """Fill the topics, let a worker read them, then measure how long a score takes live."""
-    live_events = int(LIVE_RATE * live_seconds)
-    with embedded(say=say) as addresses:
-        settings = bench_settings(addresses)
-        stream = busy_shop(events + live_events)
+def measure(
+    settings: Settings,
+    events: int,
+    percents: Sequence[float],
+    seconds: float,
+    say: Say,
+    *,
+    quiet: int | None = None,
+) -> Load:
+    """Fill the topics, let a worker read them, then measure how long a score takes live.
+
+    Args:
+        settings: Of the worker.
+        events: In the topics.
+        percents: Loads at which latency is measured, in percent of the worker's own speed.
+        seconds: For how long, each.
+        say: Where lines about the progress go.
+        quiet: Events a second of one more load, before the others.
+    """
+    with rig(settings, say) as here, TemporaryDirectory(prefix="stream-bench-") as folder:
+        report = Path(folder) / "report.json"
         say(f"writing {events:,} events")
-        asyncio.run(fill(settings, islice(stream, events)))
-        with run_worker(addresses) as process, Redis.from_url(addresses.redis) as redis:
+        shop = BusyShop(events)
+        asyncio.run(fill(here.settings, shop, events))
+        spans: list[tuple[int, list[float], float, float]] = []
+        with run_worker(here.settings, report=report) as process:
             say("the worker reads them")
-            counted = count(redis, process)
-            say(f"measuring latency at {LIVE_RATE:,} events/s")
-            live = list(islice(stream, live_events))  # not made meanwhile
-            delays = sorted(asyncio.run(latencies(settings, live, LIVE_RATE, live_seconds)))
-    if not delays:
-        raise StreamError("No probe was answered; see the worker's messages above.")
-    return Result(
+            counted = count(here, [process], shop)
+            with Redis.from_url(here.settings.redis) as redis:
+                storage = weigh(redis, here.settings.partitions)
+            rates = [max(1, round(counted.rate * percent / 100)) for percent in percents]
+            for rate in [*([quiet] if quiet else []), *rates]:
+                say(f"measuring latency at {rate:,} events/s")
+                spans.append((rate, *_live(here, shop, rate, seconds)))
+        told = Report.read(report)
+    return Load(
         events=events,
-        rate=round(counted.rate),
-        cpu_us=round(counted.cpu_us, 1),
-        memory_mib=round(counted.memory_mib, 1),
-        live_rate=LIVE_RATE,
-        p50_ms=round(statistics.median(delays) * 1000, 1),
-        p99_ms=round(delays[int(len(delays) * 0.99)] * 1000, 1),
-        worst_ms=round(delays[-1] * 1000, 1),
-        probes=len(delays),
+        full=counted,
+        costs=told.costs(counted.began, counted.ended, counted.events),
+        pauses=told.pauses(counted.began, counted.ended),
+        storage=storage,
+        live=[
+            summed_up(rate, delays, told.pauses(began, ended)["longest_ms"] / 1000)
+            for rate, delays, began, ended in spans
+        ],
     )
+
+
+def _live(here: Rig, shop: BusyShop, rate: int, seconds: float) -> tuple[list[float], float, float]:
+    """Say the delays, and between which times they were measured."""
+    asyncio.run(latencies(here.settings, shop, rate, min(SETTLING, seconds)))
+    began = time.monotonic()
+    delays = asyncio.run(latencies(here.settings, shop, rate, seconds))
+    if not delays:
+        raise StreamError("No event was due in so short a time.")
+    return delays, began, time.monotonic()

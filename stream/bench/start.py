@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ import orjson
 from redis import Redis
 
 from stream import keys
-from stream.bench.rig import PARTITIONS, BatchWriter, bench_settings, run_worker, usage
+from stream.bench.rig import BatchWriter, rig, run_worker, usage
 from stream.customers.row import CustomerRow
-from stream.embedded import embedded
+from stream.embedded.server import Say
 from stream.errors import StreamError
 from stream.kafka.clients import make_producer
 from stream.kafka.topics import create_topics
@@ -28,8 +28,6 @@ CHUNK = 5_000
 GIVE_UP = 120.0
 """Seconds without all scores after which the benchmark fails."""
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -41,6 +39,9 @@ class Start:
         first_s, all_s: From the start of the process until the first and the last of the active
             products had a score, s.
         memory_mib: Resident memory of the process then.
+        product_row, customer_row: Bytes of their rows: two days of a product that sells each hour,
+            a customer with twenty visits.
+        redis_mib: All that Redis held.
     """
 
     known: int
@@ -48,22 +49,25 @@ class Start:
     first_s: float
     all_s: float
     memory_mib: float
+    product_row: int
+    customer_row: int
+    redis_mib: float
 
     def document(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
 
 
-def measure_start(known: int, active: int, say: Say) -> Start:
+def measure_start(settings: Settings, known: int, active: int, say: Say) -> Start:
     """Fill Redis with rows, click some of the products, then start a worker and wait."""
     now = int(time.time() * 1000)
-    with embedded(say=say) as addresses, Redis.from_url(addresses.redis) as redis:
-        settings = bench_settings(addresses)
+    with rig(settings, say) as here, Redis.from_url(here.settings.redis) as redis:
         say(f"writing {known:,} products and {known:,} customers")
-        _know(redis, known, now)
-        asyncio.run(_click(settings, min(active, known), now))
+        _know(redis, known, now, here.settings.partitions)
+        redis_mib = redis.info("memory")["used_memory"] / 2**20
+        asyncio.run(_click(here.settings, min(active, known), now))
         began = time.monotonic()
-        with run_worker(addresses) as process:
+        with run_worker(here.settings) as process:
             say("the worker starts")
             first, last = _wait_for_scores(redis, min(active, known), process)
             _, memory = usage(process.pid)
@@ -73,27 +77,30 @@ def measure_start(known: int, active: int, say: Say) -> Start:
         first_s=round(first - began, 2),
         all_s=round(last - began, 2),
         memory_mib=round(memory / 2**20, 1),
+        product_row=len(_product(now).encode()),
+        customer_row=len(_customer(now).encode()),
+        redis_mib=round(redis_mib, 1),
     )
 
 
-def _know(redis: "Redis", known: int, now: int) -> None:
+def _know(redis: "Redis", known: int, now: int, partitions: int) -> None:
     """Write what a worker would have stored: rows, and for how many partitions they are."""
     for stage in STAGES:
-        for partition in range(1 if stage == "learner" else PARTITIONS):
-            redis.hset(keys.checkpoint(stage, partition), "partitions", str(PARTITIONS))
+        for partition in range(1 if stage == "learner" else partitions):
+            redis.hset(keys.checkpoint(stage, partition), "partitions", str(partitions))
     product, customer = _product(now).encode(), _customer(now).encode()
     for names, stage, row in (
         ((f"p{n}" for n in range(known)), "products", product),
         ((f"of-{n}" for n in range(known)), "customers", customer),
     ):
-        for partition, chunk in _chunks(names):
+        for partition, chunk in _chunks(names, partitions):
             redis.hset(keys.rows(stage, partition), mapping=dict.fromkeys(chunk, row))
 
 
-def _chunks(names: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    gathered: list[list[str]] = [[] for _ in range(PARTITIONS)]
+def _chunks(names: Iterator[str], partitions: int) -> Iterator[tuple[int, list[str]]]:
+    gathered: list[list[str]] = [[] for _ in range(partitions)]
     for name in names:
-        partition = home(name, PARTITIONS)
+        partition = home(name, partitions)
         gathered[partition].append(name)
         if len(gathered[partition]) == CHUNK:
             yield partition, gathered[partition]
@@ -127,7 +134,7 @@ def _customer(now: int) -> Row:
 async def _click(settings: Settings, active: int, now: int) -> None:
     await create_topics(settings)
     async with make_producer(settings) as producer:
-        writer = BatchWriter(producer)
+        writer = BatchWriter(producer, settings.partitions)
         for number in range(active):
             event = {
                 "event_id": f"c{number}",

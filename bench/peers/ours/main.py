@@ -1,18 +1,25 @@
-"""The same small job through the record-batch transport: the engine alone, without its product."""
+"""The same small job through the record-batch transport: the engine alone, without its product.
+
+With PEER_SAMPLED it learns from what led to nothing as the product does in a busy shop: not from
+all of it, but from a sample of a bounded size.
+"""
 
 import asyncio
+import os
 
 from asked import GROUP, KAFKA, REDIS, Stopwatch
 from job import Job, Scores
 
 from stream.agents.app import make_app
+from stream.customers.sampling import Sampling
 from stream.settings import Settings
 
 
 async def main() -> None:
     """Run one agent over both topics until all events have been seen."""
-    watch, job, scores = Stopwatch(), Job(), Scores(REDIS)
     settings = Settings(kafka=KAFKA, redis=REDIS, prefix=f"{GROUP}-", _env_file=None)
+    sampled = Sampling(settings.window).weigh if os.environ.get("PEER_SAMPLED") else None
+    watch, job, scores = Stopwatch(), Job(sampled), Scores(REDIS)
 
     async def positions(assigned):
         return dict.fromkeys(assigned, 0)
