@@ -70,10 +70,20 @@ def _latency(figures: Mapping[str, Any]) -> Figures:
             *(f"{live[name]:,.0f}" for name in ("p50_ms", "p99_ms", "p999_ms", "worst_ms")),
             f"{live['probes']:,}",
             f"{live['pause_ms']:,.0f}",
+            f"{live['own_ms']:,.0f}",
         )
         for live in figures["live"]
     ]
-    head = ("events/s", "p50 ms", "p99 ms", "p99.9 ms", "worst ms", "probes", "longest pause ms")
+    head = (
+        "events/s",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+        "worst ms",
+        "probes",
+        "longest pause ms",
+        "own ms",
+    )
     return Figures("Latency: from Kafka time to the score in Redis", head, rows)
 
 
@@ -109,6 +119,7 @@ def _resources(figures: Mapping[str, Any]) -> Figures:
     rows = [
         ("peak memory of the worker, MiB", f"{full['memory_mib']:,.0f}"),
         ("longest pause of the event loop, ms", f"{pauses['longest_ms']:,.0f}"),
+        ("longest in which it was at work itself, ms", f"{pauses['own_ms']:,.0f}"),
         ("99th percentile of the waits of a task, ms", f"{pauses['p99_ms']:,.0f}"),
         ("Redis: µs CPU per event", f"{full['redis_us']:.2f}"),
         ("Redis: commands per event", f"{full['commands']:.2f}"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ class Latency:
             was due to be written, until its score can be read in Redis.
         curve_ms: The same at 0, 1, 2 … 100 %, for a picture.
         pause_ms: Longest time that the worker's event loop left a task waiting meanwhile.
+        own_ms: The same of the pauses in which it was at work itself, not waiting for a core.
     """
 
     rate: int
@@ -46,10 +47,11 @@ class Latency:
     worst_ms: float
     curve_ms: tuple[float, ...]
     pause_ms: float = 0.0
+    own_ms: float = 0.0
 
 
-def summed_up(rate: int, delays: Sequence[float], pause: float = 0.0) -> Latency:
-    """Take the quantiles of delays, s.
+def summed_up(rate: int, delays: Sequence[float], pauses: Mapping[str, float] = {}) -> Latency:
+    """Take the quantiles of delays, s. The pauses are those of the event loop, ms.
 
     >>> summed_up(10, [0.001 * n for n in range(1, 1001)]).p999_ms
     999.0
@@ -65,7 +67,8 @@ def summed_up(rate: int, delays: Sequence[float], pause: float = 0.0) -> Latency
         round(p999, 1),
         round(ordered[-1] * 1000, 1),
         tuple(round(quantile(ordered, percent / 100) * 1000, 1) for percent in range(101)),
-        round(pause * 1000, 1),
+        pauses.get("longest_ms", 0.0),
+        pauses.get("own_ms", 0.0),
     )
 
 

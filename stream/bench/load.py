@@ -91,7 +91,7 @@ def measure(
         pauses=told.pauses(counted.began, counted.ended),
         storage=storage,
         live=[
-            summed_up(rate, delays, told.pauses(began, ended)["longest_ms"] / 1000)
+            summed_up(rate, delays, told.pauses(began, ended))
             for rate, delays, began, ended in spans
         ],
     )

@@ -167,7 +167,10 @@ def _loaded(load: "Load") -> Iterator[str]:
         f"customer {storage.customer_row} and {storage.customer_public} public, "
         f"waiting click {storage.waiting_click}"
     )
-    yield f"the event loop let a task wait {load.pauses['longest_ms']} ms at most"
+    yield (
+        f"the event loop let a task wait {load.pauses['longest_ms']} ms at most, "
+        f"{load.pauses['own_ms']} ms while it was at work itself"
+    )
     for live in load.live:
         yield (
             f"Kafka to Redis at {live.rate:,} events/s: p50 {live.p50_ms} ms, p99 {live.p99_ms} "
