@@ -9,7 +9,7 @@ from stream.errors import Misconfigured
 from stream.shards import at_once, portions
 
 R = TypeVar("R", bound="Row")
-WRITTEN = 1_000
+WRITTEN = 500
 """Rows that are written in one step: some milliseconds."""
 
 

@@ -147,6 +147,11 @@ class Shard(Protocol):
     stage: Stage
     partition: int
 
+    @property
+    def watermark(self) -> Millis:
+        """Event time up to which everything is believed to be known; 0 before the first event."""
+        ...
+
     def positions(self) -> Mapping[str, int]:
         """Next offset to read, by topic."""
         ...

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 LARGEST = 1 << 16
-"""Bytes after which a message is cut, at the next record."""
+"""Bytes after which a message is cut, at the next record: what is folded in one go."""
 
 Entry = list[Any]
 """[source, offset, kind, …]; what follows is the stage's own."""

@@ -199,7 +199,7 @@ def test_the_learner_learns_returns_and_its_clock_waits_for_no_customers_shard()
     products = world.shards["products", 0]
     changes = learner.changes()
     assert changes is not None
-    assert orjson.loads(changes.notes["clock"])[0] == products.watermark  # type: ignore[union-attr]
+    assert orjson.loads(changes.notes["clock"])[0] == products.watermark
     assert keys.metrics("return") in [getattr(p, "key", "") for p in changes.published]
 
 

@@ -13,7 +13,7 @@ from stream.redis.checkpoints import Checkpoints, Opened
 from stream.shards import FEW_RENEWED, MOST_RENEWED, Batch, Changes, Letter, Shard
 from stream.units import Millis
 
-LIMIT = 500
+LIMIT = 300
 """Entries that are folded before other work gets its turn."""
 MOST_QUEUED = 4
 """Batches of one shard that wait to be folded; Faust and Kafka hold back the rest."""

@@ -13,6 +13,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from stream import keys
+from stream.agents.desk import wall_clock
 from stream.agents.shards import shard_maker
 from stream.agents.stage import StageRun
 from stream.customers.shard import CustomersShard
@@ -37,7 +38,9 @@ YOUNG = 5_000
 """Objects after which the garbage collector looks at the young."""
 NEVER = 1_000_000_000
 BEHIND = 2_000
-"""Records that lie unread in a worker that is behind."""
+"""Records that lie unread in a worker that is behind …"""
+PAST = 10_000
+"""… and what it reads happened so long ago, ms."""
 LOOK = 0.1
 """Seconds between two looks whether it is."""
 LOST = 1.0
@@ -137,12 +140,17 @@ class Worker:
                 raise error
 
     def behind(self) -> bool:
-        """Whether there is much to be read, here or in Kafka, in any of the stages."""
+        """Whether there is much to be read, and what could be said of it is of the past anyway.
+
+        In a rush of what happens now, scores are worth as much as counts: both get their turns.
+        """
         now = time.monotonic()
         if now >= self._looked + LOOK:
             self._looked = now
             desks = [desk for run in self.runs for desk in run.desks.values()]
-            self._behind = sum(sum(desk.lag().values()) for desk in desks) > BEHIND
+            latest = max((desk.shard.watermark for desk in desks), default=0)
+            unread = sum(sum(desk.lag().values()) for desk in desks)
+            self._behind = unread > BEHIND and latest < wall_clock() - PAST
         return self._behind
 
     def stop(self) -> None:

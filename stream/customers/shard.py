@@ -45,7 +45,7 @@ from stream.wire import Entry, Inbox, pack
 TOPICS = ("clicks", "orders", "strays", "erasures")
 NUDGE = MINUTE
 """Event time after which a partition without events is told how far this one has come."""
-PROFILED = 250
+PROFILED = 100
 """Profiles that are written in one step: some milliseconds."""
 ORDERED = ("purchase", "refund")
 ERASURE = "erasure"
@@ -126,6 +126,11 @@ class CustomersShard:
             prediction = self._looking.predict(customer, row, time)
             if prediction is not None:
                 yield prediction
+
+    @property
+    def watermark(self) -> Millis:
+        """Event time up to which everything is believed to be known."""
+        return self._clock.watermark
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""

@@ -42,7 +42,7 @@ from stream.wire import Entry, Inbox
 
 REPORT_EVERY = 5 * SECOND
 """Wall time between two publications of the models' quality."""
-SCORED = 100
+SCORED = 50
 """Categories that are scored in one step: some milliseconds."""
 
 
@@ -111,6 +111,11 @@ class LearnerShard:
         self._learned = False
         self._unreported = self._version > 0  # the one before may have had no time for it
         self._stirred = False
+
+    @property
+    def watermark(self) -> Millis:
+        """Event time up to which everything is believed to be known."""
+        return self._clock.watermark
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""

@@ -34,7 +34,7 @@ from stream.shards import (
 from stream.units import Millis
 from stream.wire import Entry, Inbox, pack
 
-SCORED = 100
+SCORED = 50
 """Products that are scored in one step: some milliseconds."""
 
 
