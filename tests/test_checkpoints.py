@@ -319,6 +319,21 @@ async def test_a_shard_that_lost_its_partition_writes_nothing(store: Store) -> N
     assert await store.document("score:mug") == b"{}"
 
 
+async def test_an_owner_can_ask_whether_it_is_one(store: Store) -> None:
+    """Without writing: it is told what its next save would be told."""
+    first = await store.checkpoints.open(*SHARD)
+    await store.checkpoints.save(*SHARD, first.owner, 0, EVERYTHING)
+    before = await store.contents()
+    await store.checkpoints.confirm(*SHARD, first.owner, 1)
+    with pytest.raises(Fenced, match="lost"):
+        await store.checkpoints.confirm(*SHARD, first.owner, 2)
+    assert await store.contents() == before
+
+    await store.checkpoints.open(*SHARD)
+    with pytest.raises(Fenced, match="another worker"):
+        await store.checkpoints.confirm(*SHARD, first.owner, 1)
+
+
 async def test_of_two_owners_at_once_one_writes(store: Store) -> None:
     """However opening and saving interleave, a save is seen whole or not at all."""
     for _ in range(30):

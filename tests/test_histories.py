@@ -19,7 +19,7 @@ from unittest.mock import patch
 import orjson
 import pytest
 from simulation.faults import KINDS, Fault
-from simulation.history import Verdict, drawn, run
+from simulation.history import Verdict, drawn, forgetful, run
 from simulation.shrinking import shortest, told
 
 from stream.agents import stage
@@ -93,6 +93,14 @@ def test_every_fault_at_every_request_of_a_short_history() -> None:
         for kind in KINDS:
             faulty = replace(plan, script={place: Fault(kind, 1.5)})
             assert not run(faulty).problems, told(faulty)
+
+
+def test_a_redis_that_loses_its_last_second_costs_no_count() -> None:
+    """If nothing came twice in it. What was told to the learner may be told twice, or otherwise."""
+    for seed in range(SEEDS // 5):
+        plan = forgetful(drawn(seed))
+        if run(plan).problems:
+            pytest.fail(told(shortest(plan)), pytrace=False)
 
 
 # Five classic bugs, and one more. Each is a decision of the product, taken wrongly.

@@ -186,7 +186,10 @@ class Desk:
                     self.shard.tick(wall_clock())
             if due or self._more:
                 await self._fold()
+            saves = self.saves
             await self._checkpoint()
+            if due and self.saves == saves:
+                await self._confirm()
             await self._gather_work(began)
         await self._checkpoint()
 
@@ -246,6 +249,17 @@ class Desk:
             lambda: self._checkpoints.save(stage, partition, self._owner, self.saves, changes)
         )
         self.saves += 1
+
+    async def _confirm(self) -> None:
+        """Find out while nothing is to be saved, too, that the shard must be loaded again.
+
+        A quiet one would not notice that Redis has lost its last second, and what was lost would
+        be missing until the next event.
+        """
+        stage, partition = self.shard.stage, self.shard.partition
+        await self._patiently(
+            lambda: self._checkpoints.confirm(stage, partition, self._owner, self.saves)
+        )
 
     async def _send(self, letters: Sequence[Letter]) -> None:
         if letters:

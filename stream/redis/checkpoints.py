@@ -51,6 +51,10 @@ class Checkpoints(Protocol):
         """Write everything or nothing."""
         ...
 
+    async def confirm(self, stage: Stage, partition: int, owner: str, saves: int) -> None:
+        """See that the next save would not be refused."""
+        ...
+
 
 def may_write(name: str, owner: str, saves: int, found: Sequence[bytes | None]) -> bool:
     """Decide about a save by what is stored; False if it has been written before.
@@ -158,6 +162,17 @@ class RedisCheckpoints:
                     *self._publishing(changes),
                 ],
             )
+
+    async def confirm(self, stage: Stage, partition: int, owner: str, saves: int) -> None:
+        """See that the next save would not be refused.
+
+        Raises:
+            Fenced: It would be.
+        """
+        key = self._prefix + keys.checkpoint(stage, partition)
+        with redis_errors():
+            found: list[Any] = await self._redis.hmget(key, ["owner", "saves"])
+        may_write(f"{stage}.{partition}", owner, saves, found)
 
     def _storing(
         self, stage: Stage, partition: int, saves: int, changes: Changes

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -127,6 +127,14 @@ def drawn(seed: int) -> Plan:
     )
 
 
+def forgetful(plan: Plan) -> Plan:
+    """The same history, in which Redis loses its last second, and nothing is sent twice."""
+    unique = {arrival.value: arrival for arrival in reversed(plan.arrivals)}
+    arrivals = sorted(unique.values(), key=lambda arrival: arrival.at)
+    forgets = 1.0 + TROUBLE * Random(plan.seed).random()
+    return replace(plan, arrivals=arrivals, size=replace(plan.size, forgets=forgets))
+
+
 def shop(dice: Random) -> Iterator[Arrival]:
     """Invent half an hour of a small shop: strays, repetitions, refunds and nonsense among it."""
     time, orders = BEGIN, list[Event]()
@@ -193,9 +201,9 @@ async def _happen(loop: Loop, faults: Faults, plan: Plan, *, told: bool) -> Worl
         await asyncio.sleep(TROUBLE)
         world.heal()
         await world.rest()
-        wrong = ["not looked at yet"]
-        for _ in range(2):  # who finds out only by the first leap that it was shut out needs two
-            if wrong and not world.problems:
+        wrong: list[str] = []
+        for time in range(2):  # who finds out only by the first leap that it was shut out needs two
+            if (wrong or not time) and not world.problems:
                 world.tell("three hours pass")
                 world.jumped += WINDOW + HOUR
                 await world.rest()
@@ -221,8 +229,8 @@ def judged(world: World, plan: Plan, *, ended: bool = False) -> Iterator[str]:
         "totals": _totals(world.store, events),
         "customers": _customers(world.store, events),
         "refused": _refused(world, plan),
-        "lessons": () if ended else _lessons(world),
-        "labels": () if ended else _labels(world, events),
+        "lessons": () if ended or world.size.forgets else _lessons(world),
+        "labels": () if ended or world.size.forgets else _labels(world, events),
         "scores": _scores(world),
         "waking": _wakes(world),
     }

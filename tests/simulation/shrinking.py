@@ -12,7 +12,9 @@ from simulation.world import Size
 
 EARLY = 8
 """A fault is sought among the first so many requests of each kind."""
-TRIES = 150
+FEW = (1, 2, 4)
+"""Events of a history that is sought."""
+TRIES = 120
 
 T = TypeVar("T")
 Fails = Callable[[Plan], bool]
@@ -64,8 +66,7 @@ def _sought(plan: Plan, fails: Fails) -> Plan | None:
         if int(place.rsplit(" ", 1)[1]) <= EARLY:
             known[place.split()[1]].append(place)
     verbs, kinds = list(known), [fault.kind for fault in (plan.script or {}).values()] or KINDS
-    number = 0
-    while (number := number + 1 + number // 2) < len(plan.arrivals):
+    for number in (n for n in FEW if n < len(plan.arrivals)):
         for tried in range(TRIES):
             chosen = sorted(dice.sample(range(len(plan.arrivals)), number))
             script = {

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from simulation.line import Line, Neighbour
 from stream.errors import Misconfigured, StoreDown
@@ -59,6 +61,19 @@ class MemoryStore(Neighbour):
             part.clear()
         self.birth = ""
 
+    def remember(self) -> Callable[[], None]:
+        """What forgets everything from now on, as a crash of Redis does."""
+        parts: list[dict[Any, Any]] = [self.shards, self.documents, self.rankings, self.streams]
+        before, birth = deepcopy([dict(part) for part in parts]), self.birth
+
+        def forget() -> None:
+            for part, old in zip(parts, before, strict=True):
+                part.clear()
+                part.update(old)
+            self.birth = birth
+
+        return forget
+
     def open(self, name: Name) -> Opened:
         """Give a shard to a new owner."""
         shard = self.shards[name]
@@ -104,6 +119,11 @@ class MemoryStore(Neighbour):
         shard.outbox = pack_letters(changes.letters)
         for publication in changes.published:
             self._publish(publication)
+
+    def confirm(self, name: Name, owner: str, saves: int) -> None:
+        """See that the next save would not be refused."""
+        shard = self.shards.get(name) or Stored()
+        checkpoints.may_write(f"{name[0]}.{name[1]}", owner, saves, (shard.owner, shard.saves))
 
     def _publish(self, publication: Publication) -> None:
         match publication:
@@ -175,6 +195,15 @@ class MemoryCheckpoints:
             self._store,
             f"saves {stage}.{partition}",
             lambda: self._store.save(name, owner, saves, changes, partitions=self._partitions),
+            _lost,
+        )
+
+    async def confirm(self, stage: Stage, partition: int, owner: str, saves: int) -> None:
+        """See that the next save would not be refused."""
+        await self._line.ask(
+            self._store,
+            f"confirms {stage}.{partition}",
+            lambda: self._store.confirm((stage, partition), owner, saves),
             _lost,
         )
 
