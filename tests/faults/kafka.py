@@ -245,7 +245,8 @@ def _broker(folder: Path, node: int, port: int, control: int, voters: str) -> Se
         (folder / "log4j2.properties").write_text(embedded.LOG4J)
         if not (folder / "data" / "meta.properties").exists():
             tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={NAME}"]
-            subprocess.run([*java, *tool, "--config=server.properties"], cwd=folder, check=True)
+            command = [*java, *tool, "--config=server.properties"]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
         logging = "-Dlog4j2.configurationFile=log4j2.properties"
         return [*java, "-Xmx256m", logging, "kafka.Kafka", "server.properties"]
 

@@ -33,7 +33,7 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._deaf: set[asyncio.StreamWriter] = set()
         """Ends towards Redis whose next answer is not passed on."""
-        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
 
@@ -43,7 +43,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def cut_all(self) -> None:
@@ -52,10 +52,14 @@ class Proxy:
             self._loop.call_soon_threadsafe(writer.close)
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_server(self._serve, LOOPBACK, self._port))
+        asyncio.run(self._listen())
+
+    async def _listen(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(self._serve, LOOPBACK, self._port)
         self._ready.set()
-        self._loop.run_forever()
+        await self._stop.wait()
+        server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -65,16 +69,15 @@ class Proxy:
             return
         ends = {writer, back}
         self._open |= ends
-        try:
-            pumps = [self._ask(reader, back), self._answer(there, writer, back)]
-            tasks = [asyncio.create_task(pump) for pump in pumps]
+        pumps = [self._ask(reader, back), self._answer(there, writer, back)]
+        tasks = [asyncio.create_task(pump) for pump in pumps]
+        with suppress(asyncio.CancelledError):  # it ends with all others
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-        finally:
-            self._open -= ends
-            for end in ends:
-                end.close()
+        for task in tasks:
+            task.cancel()
+        self._open -= ends
+        for end in ends:
+            end.close()
 
     async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         with suppress(OSError):
