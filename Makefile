@@ -7,6 +7,8 @@ FORMAT =
 PYTHON =
 EVENTS = 1000000
 ROUNDS = 3
+RATE = 10000
+ONLY =
 # Of make bench.
 PARTS =
 PEERS =
@@ -19,7 +21,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench performance evaluation lock clean
+.PHONY: help setup demo test faults check format bench performance evaluation lock clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -44,6 +46,9 @@ demo: setup ## see it work: SECONDS=60, INPUT=a recorded log, FORMAT=its format 
 
 test: setup ## run the tests
 	@$(BIN)/python -m pytest
+
+faults: setup ## kill, freeze, fill and cut what can be, under load: RATE=10000, ONLY=part of a name
+	@PYTHONPATH=tests $(BIN)/python -m faults --rate $(RATE) --only '$(ONLY)'
 
 check: setup ## format, lint, types, layers, links: what CI checks beside the tests
 	$(BIN)/ruff format --check .

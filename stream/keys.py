@@ -1,5 +1,7 @@
 """The name of everything in Redis, in one place. The configured prefix goes in front of each."""
 
+import re
+
 TOP_CATEGORIES = "top:categories"
 """Sorted set: category → score."""
 
@@ -84,3 +86,32 @@ def waiting(stage: str, partition: int) -> str:
 def outbox(stage: str, partition: int) -> str:
     """Name the letters of a shard that are decided and perhaps not yet sent."""
     return f"{{{stage}.{partition}}}:outbox"
+
+
+_STORED = re.compile(r"\{(customers|products|learner)\.\d+\}:(checkpoint|rows|waiting|outbox)")
+_PUBLIC = re.compile(
+    r"score:.+|top:products(:.+)?|top:categories|category:.+|customer:.+|candidates:.+|similar:.+"
+    r"|metrics:.+",
+    re.DOTALL,
+)
+
+
+def is_stored(name: str) -> bool:
+    """Say whether what is counted and learned lies in a key, given without the prefix.
+
+    >>> is_stored(rows("products", 3)), is_stored(BIRTH), is_stored("session:17")
+    (True, True, False)
+    """
+    single = (SERVING, MARKET, VERSION, BIRTH)
+    return name in single or _STORED.fullmatch(name) is not None
+
+
+def is_public(name: str) -> bool:
+    """Say whether a key, given without the prefix, is made from what is stored.
+
+    Which dead letters were sent again nobody could make anew, so that one is not.
+
+    >>> is_public(score("mug-7")), is_public(SCORE_CHANGES), is_public(RESENT)
+    (True, True, False)
+    """
+    return name == SCORE_CHANGES or _PUBLIC.fullmatch(name) is not None

@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from redis import Redis
 
 from stream import keys
-from stream.embedded import Servers
+from stream.embedded import Server, Servers
 from stream.kafka.clients import make_producer
 from stream.kafka.topics import SOURCES, create_topics, partition_counts
 from stream.partitions import home
@@ -83,16 +83,19 @@ class Worker:
     def start(self) -> None:
         """Start it, for the first time or again."""
         self.wanted = True
-        stream = Path(sys.executable).with_name("stream")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [stream, "worker", *self.arguments],
+                self.command(),
                 env=self.environment,
                 cwd=self.log.parent,  # away from anybody's .env
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    def command(self) -> list[str]:
+        """What is run."""
+        return [str(Path(sys.executable).with_name("stream")), "worker", *self.arguments]
 
     @property
     def alive(self) -> bool:
@@ -139,15 +142,31 @@ class Worker:
 
 
 class Shop:
-    """An installation with nothing in it yet."""
+    """An installation with nothing in it yet.
 
-    def __init__(self, servers: Servers, folder: Path, prefix: str = "shop:", **more: str) -> None:
+    Attributes:
+        servers: Its Kafka and its Redis.
+        prefix: In front of the keys.
+        settings: Of whoever looks at it.
+        environment: Of its workers.
+        workers: All that have been started.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        folder: Path,
+        prefix: str = "shop:",
+        replication: int = 1,
+        **more: str,
+    ) -> None:
         """Use servers, which may be killed meanwhile.
 
         Args:
             servers: A Kafka and a Redis.
             folder: Where the workers' logs are written.
             prefix: In front of the keys.
+            replication: Brokers that hold each partition.
             more: Settings of the workers beside the usual ones, as in `WEB="127.0.0.1:8090"`.
         """
         self.servers = servers
@@ -157,11 +176,12 @@ class Shop:
             kafka=servers.addresses.kafka,
             redis=servers.addresses.redis,
             partitions=PARTITIONS,
+            replication=replication,
             prefix=prefix,
             web="",
             _env_file=None,  # type: ignore[call-arg]
         )
-        self._environment = {
+        self.environment = {
             **{name: v for name, v in os.environ.items() if not name.startswith("STREAM_")},
             "STREAM_KAFKA": servers.addresses.kafka,
             "STREAM_REDIS": servers.addresses.redis,
@@ -171,7 +191,11 @@ class Shop:
             "STREAM_WEB": "",
             **{f"STREAM_{name}": value for name, value in more.items()},
         }
-        self._workers: list[Worker] = []
+        self.workers: list[Worker] = []
+
+    def turn_to(self, redis: Server) -> None:
+        """Look at another Redis from now on."""
+        self.settings = self.settings.model_copy(update={"redis": redis.address})
 
     async def open(self) -> None:
         """Create the topics."""
@@ -181,22 +205,23 @@ class Shop:
         """Wait for a claim to come true, while no worker dies of itself."""
         deadline = time.monotonic() + within
         while not claim():
-            self._see_workers()
+            self.see_workers()
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
         return True
 
-    def _see_workers(self) -> None:
-        for worker in self._workers:
+    def see_workers(self) -> None:
+        """Fail if a worker has died of itself."""
+        for worker in self.workers:
             assert worker.alive or not worker.wanted, worker.said
 
     @contextmanager
     def worker(self, *arguments: str) -> Iterator[Worker]:
         """Run a worker until the end of the block, at which it must not have died of anything."""
-        log = self._folder / f"{self.prefix.rstrip(':')}-{len(self._workers)}.log"
-        worker = Worker(self._environment, arguments, log)
-        self._workers.append(worker)
+        log = self._folder / f"{self.prefix.rstrip(':')}-{len(self.workers)}.log"
+        worker = Worker(self.environment, arguments, log)
+        self.workers.append(worker)
         try:
             yield worker
         finally:
@@ -273,12 +298,12 @@ class Shop:
         """Whether so many events have been counted, all kinds together."""
         return sum(self.totals()[kind] for kind in ("views", "carts", "wishes")) >= least
 
-    async def settle(self) -> None:
+    async def settle(self, within: float = PATIENCE) -> None:
         """Wait until every stage has read all there is, and all that came of it."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + within
         while behind := await self._behind():
-            self._see_workers()
-            assert time.monotonic() < deadline, f"not read after {PATIENCE:.0f} s: {behind}"
+            self.see_workers()
+            assert time.monotonic() < deadline, f"not read after {within:.0f} s: {behind}"
             await asyncio.sleep(0.2)
 
     async def _behind(self) -> dict[str, tuple[int, int]]:

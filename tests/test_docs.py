@@ -49,6 +49,8 @@ ELSEWHERE = {
     "make demo": "test_demo.py plays it",
     "make test": "it is what runs here",
     "make check": "CI runs it beside the tests",
+    "make faults": "it takes an hour; test_faults.py is its short form",
+    "stream rebuild": "workers are at work here; test_operating.py and test_faults.py run it",
     "stream demo": "test_demo.py plays it",
     "stream embedded": "the installation of these tests is begun with it",
     "make evaluation": "it takes minutes; test_evaluate.py runs smaller ones",

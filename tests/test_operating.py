@@ -465,6 +465,26 @@ def test_dead_letters_are_either_counted_or_sent(shop: Installation) -> None:
     assert shop.run("dead-letters", "--reason", "bad_luck").exit_code == 2
 
 
+# Rebuilding
+
+
+def test_a_rebuild_is_asked_for(shop: Installation, servers: Addresses) -> None:
+    """Neither a slip of the finger nor a prefix that looks like a pattern costs anybody a key."""
+    ours = [keys.score("mug"), keys.checkpoint("products", 0), keys.BIRTH, keys.SCORE_CHANGES]
+    shop.prefix = shop.env["STREAM_PREFIX"] = f"sh[o]p*{uuid4().hex}:"
+    kept = [shop.prefix + name for name in (keys.RESENT, "cart:17")]
+    kept += [shop.prefix.replace("[o]", "o") + keys.score("mug"), keys.score(shop.prefix)]
+    with Redis.from_url(servers.redis) as redis:
+        redis.mset(dict.fromkeys([*kept, *(shop.prefix + name for name in ours)], 1))
+        asked = shop.run("rebuild")
+        assert (asked.exit_code, "Aborted" in asked.stderr) == (1, True), asked.output
+        assert redis.exists(*(shop.prefix + name for name in ours)) == len(ours)
+        assert shop.json("rebuild", "--yes")["dropped"] == len(ours)
+        assert redis.exists(*kept) == len(kept)
+        assert shop.run("rebuild", "--yes").stdout.startswith("Dropped 0 keys. Workers that start")
+        redis.delete(*kept)
+
+
 # Erasures
 
 

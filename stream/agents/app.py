@@ -12,7 +12,7 @@ from yarl import URL
 
 from stream.agents.transport import Positions, Transport
 from stream.kafka.clients import connection
-from stream.kafka.topics import SOURCES
+from stream.kafka.topics import SOURCES, group_of
 from stream.settings import Settings, Stage
 from stream.shards import Batch
 
@@ -43,7 +43,7 @@ def make_app(stage: Stage, settings: Settings, *, positions: Positions, carry: C
     if settings.kafka_security != "PLAINTEXT":
         options["broker_credentials"] = _credentials(settings)
     app = faust.App(
-        f"{settings.prefix}stream-{stage}",
+        group_of(settings, stage),
         broker=[URL(f"kafka://{host.strip()}") for host in settings.kafka.split(",")],
         autodiscover=False,
         datadir=Path(gettempdir()) / "stream-faust",  # Faust insists on one; nothing is kept there

@@ -91,6 +91,11 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         strategy = OffsetResetStrategy.EARLIEST if allowed else OffsetResetStrategy.NONE
         self._ensure_consumer()._fetcher._default_reset_strategy = strategy  # noqa: SLF001
 
+    async def on_thread_started(self) -> None:
+        """Let nothing be logged of commits that came too late; nobody waits for them any more."""
+        asyncio.get_running_loop().set_exception_handler(_unheard)
+        await super().on_thread_started()
+
     async def on_thread_stop(self) -> None:
         """Leave the group and close the connections."""
         try:
@@ -200,6 +205,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
         for tp, offset in positions.items():
             self._read_offset[tp] = offset or None
             self._committed_offset[tp] = offset or None
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not isinstance(context.get("exception"), KafkaError):
+        loop.default_exception_handler(context)
 
 
 for _service in (Consumer, _ConsumerThread):

@@ -20,6 +20,7 @@ COMMANDS = {
     "customer": "what is known of one customer",
     "dead-letters": "list, count or send again what was refused",
     "erase": "forget a customer",
+    "rebuild": "count anew from what Kafka holds",
     "schema": "JSON Schema and AsyncAPI of the events",
     "embedded": "run Kafka and Redis alone, for trying your own producer",
     "bench": "how many events a second does this machine do?",

@@ -58,6 +58,11 @@ SOURCES: Mapping[Stage, tuple[str, ...]] = {
 }
 
 
+def group_of(settings: Settings, stage: Stage) -> str:
+    """Name the consumer group of a stage."""
+    return f"{settings.prefix}stream-{stage}"
+
+
 async def partition_counts(settings: Settings) -> dict[str, int]:
     """Ask Kafka how many partitions each existing topic has."""
     admin = make_admin(settings)
