@@ -1,7 +1,7 @@
 """The learner shard: settled labels in, models and category scores out."""
 
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from stream.events.decode import Refused, decode
 from stream.learner.categories import Categories
 from stream.learner.market import Market
 from stream.learner.models import Models
+from stream.learner.publishing import models_of, reports, scoring
 from stream.models import snapshots
 from stream.models.promotions import Promotions
 from stream.models.rhythm import RhythmCounts
@@ -21,7 +22,6 @@ from stream.models.signals import Signals
 from stream.products.forecasting import Noted, forecasts
 from stream.products.forecasts import Forecast
 from stream.products.ledger import Watch, Window
-from stream.products.scoring import score
 from stream.products.serving import Serving
 from stream.settings import Stage
 from stream.shards import (
@@ -33,17 +33,13 @@ from stream.shards import (
     Memory,
     Publication,
     Put,
-    Rank,
     at_once,
-    portions,
 )
 from stream.units import MINUTE, SECOND, Millis
 from stream.wire import Entry, Inbox
 
 REPORT_EVERY = 5 * SECOND
 """Wall time between two publications of the models' quality."""
-SCORED = 50
-"""Categories that are scored in one step: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,12 +299,12 @@ class LearnerShard:
                 notes["signals"] = snapshots.encode("signals", self._version, signals)
         if self._learned and stored:
             serving = self.serving()
-            published.append(
-                Put(keys.SERVING, snapshots.encode("serving", self._version, serving.state()))
-            )
-            published.append(Put(keys.VERSION, str(self._version).encode()))
+            published.extend(models_of(serving))
             yield
-            published.extend((yield from self._scoring(serving)))
+            mark, bucket = self._clock.watermark, self._plan.bucket
+            foreseeing = self.models.categories.served(serving)
+            scores = yield from scoring(self._categories.rows, foreseeing, mark, bucket)
+            published.extend(scores)
             categories, self._came = self._came, False
             notes.update(self.models.snapshots(self._version, categories=categories))
             notes["version"] = orjson.dumps(self._version)
@@ -317,12 +313,8 @@ class LearnerShard:
             yield
         if report:
             self._reported, self._unreported = self._now, False
-            published.extend(
-                Put(keys.metrics(kind), orjson.dumps(said))
-                for kind, said in self.models.reports().items()
-            )
-            known = self._market.report(self._clock.watermark)
-            published.append(Put(keys.metrics("market"), orjson.dumps(known)))
+            market = self._market.report(self._clock.watermark)
+            published.extend(reports({**self.models.reports(), "market": market}))
             yield
         self._learned = self._stirred = False
         letters, self._letters = self._letters, []
@@ -348,18 +340,3 @@ class LearnerShard:
         if self._now is None or self._reported is None:
             return True
         return self._now >= self._reported + REPORT_EVERY
-
-    def _scoring(self, serving: Serving) -> Generator[None, None, list[Publication]]:
-        published: list[Publication] = []
-        ranks: dict[str, float] = {}
-        serving, rows = self.models.categories.served(serving), self._categories.rows
-        for categories in portions(rows.changed, SCORED):
-            for category in categories:
-                row = rows.held[category]
-                document = score(row, serving, self._clock.watermark, self._plan.bucket, {})
-                ranks[category] = document["score"]
-                published.append(Put(keys.category(category), orjson.dumps(document)))
-            yield
-        if ranks:
-            published.append(Rank(keys.TOP_CATEGORIES, ranks))
-        return published
