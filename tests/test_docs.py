@@ -34,7 +34,7 @@ from stream.events.logs import Event, load_mapping, read_log
 from stream.events.mappings import known_formats
 from stream.events.types import Click, Item, Order, Product, Promotion, Signal, Topic
 from stream.kafka.topics import TOPICS
-from stream.metrics import HELP
+from stream.operating.metrics import HELP
 from stream.redis.documents import Customer, Score
 from stream.settings import Settings, variable
 from stream.units import Millis, span_name

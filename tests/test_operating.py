@@ -22,7 +22,6 @@ from click.testing import CliRunner, Result
 from redis import Redis
 
 from stream import keys
-from stream.checks import findings, refuse_unfit_store
 from stream.cli import main
 from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Addresses, Server, embedded_kafka, embedded_redis
@@ -34,6 +33,7 @@ from stream.kafka.clients import make_producer
 from stream.kafka.dead_letters import TOPIC
 from stream.kafka.reading import partitions_of, read_to_end, reader
 from stream.kafka.topics import TOPICS, misfit, partition_counts
+from stream.operating.checks import findings, refuse_unfit_store
 from stream.partitions import home
 from stream.settings import Settings, read_settings
 from stream.shards import Letter

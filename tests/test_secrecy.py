@@ -26,8 +26,8 @@ from stream.cli import COMMANDS, main
 from stream.customers.pseudonyms import Pseudonyms
 from stream.embedded import Servers, embedded_servers
 from stream.embedded.ports import free_port
-from stream.erasing import carried_out, request_erasure
 from stream.kafka.topics import TOPICS
+from stream.operating.erasing import carried_out, request_erasure
 from stream.settings import Settings
 
 MARK = "marked-5d1a7"

@@ -10,10 +10,10 @@ import pytest
 
 from stream.agents.worker import Worker
 from stream.errors import Misconfigured
-from stream.metrics import Family, Sample, ShardReport, exposition, families
+from stream.operating.metrics import Family, Sample, ShardReport, exposition, families
+from stream.operating.web import serving
 from stream.settings import STAGES, Settings
 from stream.units import Millis
-from stream.web import serving
 
 NOWHERE = "127.0.0.1:1"
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="(\\.|[^"\\])*"(,[a-z]+="(\\.|[^"\\])*")*\})? -?[0-9.e+-]+')

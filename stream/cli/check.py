@@ -9,10 +9,10 @@ from dotenv import dotenv_values
 from rich.console import Console
 from rich.text import Text
 
-from stream.checks import Finding, findings
 from stream.cli.running import finish
 from stream.cli.wording import clean, make_console
 from stream.errors import Misconfigured
+from stream.operating.checks import Finding, findings
 from stream.settings import Settings, misspelt, read_settings
 
 

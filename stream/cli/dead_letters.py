@@ -15,7 +15,7 @@ from stream.cli.running import finish
 from stream.cli.wording import clean, counted, make_console
 from stream.events.decode import Reason
 from stream.kafka.dead_letters import DeadLetter, read_dead_letters
-from stream.resending import send_again
+from stream.operating.resending import send_again
 from stream.settings import Settings, read_settings
 from stream.units import rfc3339
 

@@ -6,7 +6,7 @@ import sys
 import click
 
 from stream.cli.running import finish
-from stream.erasing import Erasure, carried_out, request_erasure
+from stream.operating.erasing import Erasure, carried_out, request_erasure
 from stream.settings import Settings, read_settings
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import click
 
 from stream.cli.running import finish
-from stream.rebuilding import rebuild as drop
-from stream.rebuilding import refuse_at_work
+from stream.operating.rebuilding import rebuild as drop
+from stream.operating.rebuilding import refuse_at_work
 from stream.settings import read_settings
 
 

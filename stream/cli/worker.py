@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 
-from stream.checks import refuse_unfit_secret, refuse_unfit_store
+from stream.operating.checks import refuse_unfit_secret, refuse_unfit_store
 from stream.settings import STAGES, Settings, Stage, read_settings
 
 
@@ -52,7 +52,7 @@ async def run_worker(
     if "customers" in stages:
         refuse_unfit_secret(settings)
     from stream.agents.worker import Worker  # noqa: PLC0415 (Faust takes a second to import)
-    from stream.web import serving  # noqa: PLC0415
+    from stream.operating.web import serving  # noqa: PLC0415
 
     worker = Worker(settings, stages, accept_loss=accept_loss)
     # Served first: a worker that waits for Redis or Kafka is healthy, though not ready.

@@ -23,7 +23,7 @@ from stream.embedded import Server, Servers
 from stream.embedded import kafka as embedded
 from stream.embedded.ports import LOOPBACK, free_port
 from stream.embedded.server import silent
-from stream.rebuilding import TOPICS
+from stream.operating.rebuilding import TOPICS
 
 T = TypeVar("T")
 NAME = "dGVzdHMtb2YtZmF1bHRzLQ"

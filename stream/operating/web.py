@@ -12,7 +12,7 @@ from stream.agents.worker import Worker
 from stream.customers.shard import CustomersShard
 from stream.errors import Misconfigured, StreamError
 from stream.learner.shard import LearnerShard
-from stream.metrics import CONTENT_TYPE, ShardReport, exposition, families
+from stream.operating.metrics import CONTENT_TYPE, ShardReport, exposition, families
 from stream.products.shard import ProductsShard
 from stream.redis.clients import redis_errors
 from stream.units import Millis

@@ -1,0 +1,1 @@
+"""What operators ask for beside the worker: checks, health and metrics, repairs."""
