@@ -152,30 +152,34 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
             records, _ = await self._wait_next_records(min(timeout, GLANCE))
         except OffsetOutOfRangeError as error:
             raise BrokerDown("Kafka no longer holds what is to be read next") from error
-        positions = self._thread.positions()
         generation = self.app.consumer_generation_id
-        for partition, run in (records or {}).items():
+        # Made before any is handed on: while one is, a rebalance may begin and end, and what was
+        # true of the positions before it must not be said after it.
+        for tp, message in self._messages(records or {}, generation):
             if (
                 self.should_stop
                 or not self.flow_active
                 or self.app.consumer_generation_id != generation
             ):
                 return  # a rebalance is under way: perform_seek follows and these are read again
-            tp = ensure_TP(partition)
-            if run:
-                yield tp, self._batch(tp, run, positions.get(tp, 0))
-        for tp, position in positions.items():
-            if position > self._handed.get(tp, position) and self.flow_active:
-                yield tp, self._batch(tp, [], position)
+            yield tp, message
 
-    def _batch(self, tp: TP, run: list[Any], position: int) -> ConsumerMessage:
-        batch = Batch(tp.topic, tp.partition, run, self.highwater(tp) or 0, position)
-        batch = batch._replace(end=max(batch.end, batch.read))
-        self._handed[tp] = batch.read
-        generation = self.app.consumer_generation_id
-        return ConsumerMessage(
-            *(*tp, batch.read - 1, 0.0, 0, [], None, batch, None), tp=tp, generation_id=generation
-        )
+    def _messages(
+        self, records: Mapping[Any, list[Any]], generation: int
+    ) -> list[tuple[TP, ConsumerMessage]]:
+        """Make a message of each run, and one of each partition in which only markers were read."""
+        runs = {ensure_TP(partition): run for partition, run in records.items() if run}
+        messages = []
+        for tp, position in self._thread.positions().items():
+            run = runs.get(tp, [])
+            if run or position > self._handed.get(tp, position):
+                batch = Batch(tp.topic, tp.partition, run, self.highwater(tp) or 0, position)
+                batch = batch._replace(end=max(batch.end, batch.read))
+                self._handed[tp] = batch.read
+                values = (*tp, batch.read - 1, 0.0, 0, [], None, batch, None)
+                message = ConsumerMessage(*values, tp=tp, generation_id=generation)
+                messages.append((tp, message))
+        return messages
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Remember no gap: Faust would list the offset of every record between two batches."""

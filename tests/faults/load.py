@@ -82,6 +82,7 @@ class Load:
         self.dice = random.Random(tag)
         self.producer: AIOKafkaProducer | None = None
         self._number = 0
+        self._heard = True
         self._paused = threading.Event()
         self._idle = threading.Event()
         self._over = threading.Event()
@@ -98,7 +99,7 @@ class Load:
         """Return when everything that was begun is confirmed, and write nothing more for now."""
         self._paused.set()
         while not self._idle.wait(0.1):
-            self._see()
+            self.see()
 
     def go_on(self) -> None:
         """Write on."""
@@ -109,14 +110,22 @@ class Load:
         """End; everything that was begun is confirmed."""
         self._over.set()
         self._thread.join()
-        self._see()
+        self.see()
+
+    def spread(self, partitions: int) -> None:
+        """Write to so many partitions from now on, as producers do when they have heard of them."""
+        self.pause()
+        self.partitions = partitions
+        self._heard = False
+        self.go_on()
 
     def forget(self, events: Expected) -> None:
         """Take out of the account what cannot be counted."""
         self.expected -= events
         self.sent -= sum(n for (_, kind), n in events.items() if kind != "units")
 
-    def _see(self) -> None:
+    def see(self) -> None:
+        """Fail if it has."""
         if self._failure is not None:
             raise self._failure
 
@@ -198,6 +207,9 @@ class Load:
 
     async def _deliver(self, events: list[Event]) -> None:
         """Write until Kafka has confirmed; what comes twice by that has the same ids."""
+        if not self._heard:
+            self._heard = True
+            await self.end_producer()
         while True:
             try:
                 async with asyncio.timeout(ANSWER):

@@ -173,6 +173,7 @@ class Trial:
         """Wait until every shard has made a checkpoint from now on; note how long that took."""
         began = time.monotonic()
         before = self._saves()
+        self.load.see()
         moved = self.shop.happens(
             lambda: all(
                 b is not None and a != b for a, b in zip(before, self._saves(), strict=True)
