@@ -156,6 +156,18 @@ def test_the_rights_that_are_listed_are_enough(site: Guarded, tmp_path: Path) ->
         assert json.loads(forgotten.stdout)["carried_out"] is True, forgotten.output
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
+    dropping = {
+        "REDIS_USERNAME": "rebuilder",
+        "REDIS_PASSWORD": REDIS_PASSWORDS["rebuilder"],
+    }
+    rebuilt = run(settings(site, "operator", **dropping), "rebuild", "--yes", "--json")
+    assert json.loads(rebuilt.stdout)["dropped"] > 0, rebuilt.output
+
+
+def test_who_may_not_see_workers_does_not_take_them_for_absent(site: Guarded) -> None:
+    """Nothing is dropped by somebody who cannot tell whether anybody is at work."""
+    done = run(settings(site, "shop"), "rebuild", "--yes")
+    assert (done.exit_code, "Kafka does not permit this user" in done.stderr) == (1, True)
 
 
 def test_a_password_that_is_sent_plainly_is_not_logged(site: Guarded, tmp_path: Path) -> None:
