@@ -285,11 +285,9 @@ DENIED = {
     "kafka password": ({"KAFKA_PASSWORD": "wrong"}, "Kafka refuses these credentials"),
     "kafka expired": ({"KAFKA": "EXPIRED"}, "certificate has expired"),
     "redis password": ({"REDIS_PASSWORD": "wrong"}, "Redis refuses these credentials"),
-    "redis expired": ({"REDIS": "expired"}, "certificate has expired"),
     "group": ({"KAFKA_USERNAME": "ungrouped"}, "Kafka does not permit this user"),
     "read": ({"KAFKA_USERNAME": "unread"}, "Kafka does not permit this user"),
     "write": ({"KAFKA_USERNAME": "unwritten"}, "Kafka does not permit this user"),
-    "redis keys": ({"PREFIX": "theirs:"}, "Redis does not permit this user"),
     "redis rights": (
         {"REDIS_USERNAME": "reader", "REDIS_PASSWORD": REDIS_PASSWORDS["reader"]},
         "Redis does not permit this user",
