@@ -62,6 +62,8 @@ ELSEWHERE = {
     "kubectl": "no cluster here; test_deploy.py reads what it would apply",
     "pip install": "it would change the environment that runs the tests",
     "openssl": "a program of others",
+    "kafka-acls.sh": "a program of others; test_security.py gives these rights",
+    "kafka-configs.sh": "a program of others",
     "echo": "it would write the secret of somebody's installation",
     ". .venv/bin/activate": "of the shell",
 }

@@ -6,6 +6,7 @@ Each model is given 20,000 examples, some five seconds in all; HOSTILE=1000000 m
 import os
 from collections.abc import Callable, Iterator, Mapping
 from math import inf, isfinite, nan
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -291,6 +292,17 @@ def test_hostile_examples_leave_finite_numbers_within_bounds(name: str) -> None:
             for value in subject.says(model, random):
                 assert isfinite(value)
                 assert abs(value) <= subject.bound
+
+
+def test_the_bounds_are_those_that_are_documented() -> None:
+    """Whoever loosens one finds it in the documents."""
+    path = Path(__file__).resolve().parents[1] / "docs/security.md"
+    rows = [line for line in path.read_text("utf-8").splitlines() if line.startswith("| `")]
+    for name in ("rising", "least squares", "stack", "bands", "levels", "rhythm", "signals"):
+        (row,) = [row for row in rows if f"`{name}`" in row]
+        assert f" {SUBJECTS[name].bound:g}" in row, name
+    (row,) = [row for row in rows if "`ensemble`" in row]
+    assert [part for part in (LARGEST, SLOPES[1], CLIP) if f" {part:g}" not in row] == []
 
 
 def hostile_log(random: Random, number: int, *, leaps: bool) -> Iterator[Event]:

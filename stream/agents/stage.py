@@ -22,6 +22,7 @@ from stream.errors import (
     StoreDown,
     StreamError,
 )
+from stream.kafka.clients import DENIED, kafka_errors
 from stream.kafka.post import Post
 from stream.kafka.topics import SOURCES
 from stream.patience import Patience
@@ -135,6 +136,7 @@ class StageRun:
             fallen,
             asyncio.ensure_future(stop.wait()),
             asyncio.ensure_future(app.wait_until_stopped()),
+            asyncio.ensure_future(self._refused(app)),
         ]
         try:
             await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
@@ -154,14 +156,22 @@ class StageRun:
             for task in (starting, *ends):
                 task.cancel()
 
+    async def _refused(self, app: faust.App) -> None:
+        """Look again and again whether Kafka refuses the group something; then fall."""
+        while True:
+            await asyncio.sleep(REJOIN)
+            if (error := app.consumer.refusal) is not None:
+                self._fall(error)
+
     def _judge(self, error: BaseException) -> None:
         """Decide whether a stage that fell may begin again."""
         if isinstance(error, Fenced):
             log.warning("%s. Loading it again.", error)
-        elif isinstance(error, NeighbourDown) or _of_kafka(error):
+        elif isinstance(error, NeighbourDown) or (_of_kafka(error) and not _denied(error)):
             log.warning("%s: %s. Joining again.", self.stage, str(error).rstrip("."))
         else:
-            raise error
+            with kafka_errors():
+                raise error
 
     def _judge_loss(self, gone: Mapping[TP, int]) -> None:
         """Go on without records that are gone only if somebody has said so."""
@@ -293,6 +303,10 @@ def _begin(tp: TP, position: int, begin: int, end: int) -> int:
             "counted: it was created anew. Begin anew with another STREAM_PREFIX."
         )
     return max(position, begin)
+
+
+def _denied(error: BaseException) -> bool:
+    return isinstance(error, DENIED)
 
 
 def _of_kafka(error: BaseException) -> bool:

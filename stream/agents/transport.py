@@ -139,6 +139,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
         client = self._thread._consumer  # noqa: SLF001 (Faust has no public way to it)
         return client is not None and client._coordinator.coordinator_id is not None  # noqa: SLF001
 
+    @property
+    def refusal(self) -> BaseException | None:
+        """What the group is not permitted. Faust asks for it only once it has partitions."""
+        client = self._thread._consumer  # noqa: SLF001
+        return None if client is None else client._coordinator._pending_exception  # noqa: SLF001
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

@@ -11,6 +11,7 @@ from stream.customers.row import (
     BOUGHT,
     CARTS,
     LEFT,
+    MOST_LINES,
     MOST_ORDERS,
     MOST_PAIRS,
     MOST_REFUNDS,
@@ -136,8 +137,10 @@ class Counting:
             self._forget_pairs(work, row)
         for product, quantity in row.refunds.pop(order, ()):
             self._take_back(work, row, order, product, quantity)
-        while len(row.orders) > MOST_ORDERS:
-            del row.orders[next(iter(row.orders))]
+        lines_kept = sum([len(kept) for _, kept in row.orders.values()])
+        while len(row.orders) > MOST_ORDERS or lines_kept > MOST_LINES:
+            lines_kept -= len(row.orders.pop(next(iter(row.orders)))[1])
+            self.counts["orders_forgotten"] += 1
 
     def _refund(self, work: Work, row: CustomerRow) -> None:
         event = work[3]
@@ -148,8 +151,9 @@ class Counting:
                 self._take_back(work, row, order, item["product_id"], item["quantity"])
             else:
                 row.refunds.setdefault(order, []).append((item["product_id"], item["quantity"]))
-        while len(row.refunds) > MOST_REFUNDS:
-            del row.refunds[next(iter(row.refunds))]
+        waiting = sum(map(len, row.refunds.values()))
+        while len(row.refunds) > MOST_REFUNDS or waiting > MOST_LINES:
+            waiting -= len(row.refunds.pop(next(iter(row.refunds))))
             self.counts["refunds_forgotten"] += 1
 
     def _take_back(
@@ -176,6 +180,7 @@ class Counting:
     def _forget_pairs(self, work: Work, row: CustomerRow) -> None:
         for product in row.forgotten_pairs():
             self._forget(work, product)
+            self.counts["pairs_forgotten"] += 1
 
     def _forget(self, work: Work, product: str) -> None:
         source, offset, customer, event = work

@@ -28,6 +28,8 @@ SEEN_SPAN = 7 * DAY
 MOST_PAIRS = 50
 MOST_ORDERS = 100
 MOST_REFUNDS = 20
+MOST_LINES = 2_000
+"""Lines of all orders together, and of all refunds that wait, whatever their number."""
 MOST_CATEGORIES = 12
 
 
@@ -75,7 +77,7 @@ class CustomerRow:
             As text, because a hundred numbers take long to write, to read and to look through.
         orders: Order id → [time, lines], the latest `MOST_ORDERS`.
         refunds: Order id → [[product, quantity]] of refunds that came before their purchase, the
-            latest `MOST_REFUNDS`.
+            latest `MOST_REFUNDS`. Of these and of orders no more than `MOST_LINES` lines each.
         categories: Category → faded interest as it stands at `liked_since`, the time of the
             first: what comes later weighs more (forward decay). Only ratios mean anything.
         pairs: Product → what this customer did with it, the latest `MOST_PAIRS`.

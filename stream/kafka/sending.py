@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream.errors import BrokerDown, Misconfigured
 from stream.events.logs import Event
-from stream.kafka.clients import kafka_errors, make_admin, make_producer
+from stream.kafka.clients import kafka_errors, make_admin, make_producer, start_admin
 from stream.settings import Settings
 from stream.units import Millis
 
@@ -105,7 +105,7 @@ async def _see_topics(settings: Settings, topics: Collection[str]) -> None:
     # Asked for by name, Kafka might create it, with as many partitions as it likes.
     admin = make_admin(settings)
     try:
-        await admin.start()
+        await start_admin(settings, admin)
         missing = sorted(set(topics) - set(await admin.list_topics()))
     finally:
         await admin.close()

@@ -7,7 +7,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from stream.errors import Misconfigured
-from stream.kafka.clients import LARGEST_REQUEST, kafka_errors, make_admin
+from stream.kafka.clients import LARGEST_REQUEST, kafka_errors, make_admin, start_admin
 from stream.settings import Settings, Stage
 
 _WEEK = {"retention.ms": str(7 * 24 * 3600 * 1000)}
@@ -68,7 +68,7 @@ async def partition_counts(settings: Settings) -> dict[str, int]:
     admin = make_admin(settings)
     with kafka_errors():
         try:
-            await admin.start()
+            await start_admin(settings, admin)
             wanted = {plan.name for plan in TOPICS} & set(await admin.list_topics())
             described = await admin.describe_topics(list(wanted)) if wanted else []
         finally:

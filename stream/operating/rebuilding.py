@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
+from aiokafka.errors import for_code
 from redis.asyncio import Redis
 
 from stream import keys
 from stream.errors import BrokerDown, Misconfigured
-from stream.kafka.clients import kafka_errors, make_admin
+from stream.kafka.clients import kafka_errors, make_admin, start_admin
 from stream.kafka.reading import partitions_of, reader
 from stream.kafka.topics import group_of
 from stream.redis.clients import Address, make_async_redis, redis_errors
@@ -64,10 +65,12 @@ async def _busy(settings: Settings) -> list[str]:
     busy = []
     with kafka_errors():
         try:
-            await admin.start()
+            await start_admin(settings, admin)
             for stage in STAGES:  # one by one: aiokafka misreads an answer about several
                 (answer,) = await admin.describe_consumer_groups([group_of(settings, stage)])
-                (_error, group, _state, _type, _protocol, members, *_) = answer.groups[0]
+                (error, group, _state, _type, _protocol, members, *_) = answer.groups[0]
+                if error:  # who may not see the members must not take them for absent
+                    raise for_code(error)(group)
                 busy += [group] if members else []
         finally:
             await admin.close()

@@ -28,7 +28,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from stream.errors import Misconfigured, StoreDown
+from stream.errors import Misconfigured, StoreDown, StreamError
 from stream.settings import Settings
 
 LOCAL = "redis://127.0.0.1:6379/0"
@@ -40,6 +40,7 @@ CONNECTIONS = 64
 
 _REFUSES_WRITES = re.compile(r"(^|caused error: )(MISCONF|NOREPLICAS)\b")
 _WRONG_TYPE = re.compile(r"(^|caused error: )WRONGTYPE\b")
+_DENIED_IN_SCRIPT = "ACL failure in script"
 _NO_SUCH_DATABASE = re.compile(r"DB index is out of range|SELECT is not allowed")
 
 
@@ -109,9 +110,7 @@ def redis_errors() -> Iterator[None]:
             f"STREAM_REDIS_PASSWORD, or those in the address: {error}"
         ) from error
     except (NoPermissionError, AuthorizationError) as error:
-        raise Misconfigured(
-            f"Redis does not permit this user what is needed. Extend its ACL: {error}"
-        ) from error
+        raise _denied(error) from error
     except (ConnectionError, TimeoutError) as error:
         if isinstance(error.__context__, SSLCertVerificationError):
             raise Misconfigured(
@@ -124,18 +123,33 @@ def redis_errors() -> Iterator[None]:
     except (ReadOnlyError, ClusterDownError, TryAgainError, OutOfMemoryError) as error:
         raise StoreDown(f"Redis is not ready: {error}") from error
     except ResponseError as error:
-        if _REFUSES_WRITES.search(str(error)):
-            raise StoreDown(f"Redis does not take writes: {error}") from error
-        if _WRONG_TYPE.search(str(error)):
-            raise Misconfigured(
-                "A key in Redis holds something else than this product writes there. Give this "
-                f"installation a database of its own, or a STREAM_PREFIX: {error}"
-            ) from error
-        if _NO_SUCH_DATABASE.search(str(error)):
-            raise Misconfigured(
-                f"This Redis has no database of the number that STREAM_REDIS ends in: {error}"
-            ) from error
-        raise
+        ours = _ours(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _ours(error: ResponseError) -> StreamError | None:
+    """What an error means that Redis has no class of its own for; None: nothing that is known."""
+    text = str(error)
+    if _REFUSES_WRITES.search(text):
+        return StoreDown(f"Redis does not take writes: {error}")
+    if _DENIED_IN_SCRIPT in text:
+        return _denied(error)
+    if _WRONG_TYPE.search(text):
+        return Misconfigured(
+            "A key in Redis holds something else than this product writes there. Give this "
+            f"installation a database of its own, or a STREAM_PREFIX: {error}"
+        )
+    if _NO_SUCH_DATABASE.search(text):
+        return Misconfigured(
+            f"This Redis has no database of the number that STREAM_REDIS ends in: {error}"
+        )
+    return None
+
+
+def _denied(error: ResponseError | AuthorizationError) -> Misconfigured:
+    return Misconfigured(f"Redis does not permit this user what is needed. Extend its ACL: {error}")
 
 
 def _backoff() -> ExponentialBackoff:

@@ -155,6 +155,7 @@ class Consumer:
     def __init__(self, app: "App") -> None:
         self._app = app
         self.in_touch = True
+        self.refusal = None
 
     def assignment(self) -> set[TP]:
         """Partitions of this worker, as far as it knows."""
