@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,7 @@ from stream.kafka.topics import TOPICS
 from stream.operating.metrics import HELP
 from stream.redis.documents import Customer, Score
 from stream.settings import Settings, variable
-from stream.units import Millis, span_name
+from stream.units import DAY, Millis, span_name
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -385,14 +385,25 @@ _MEANINGS = {
 """Of the settings that the code gives no sentence."""
 
 
+def _kept(config: Mapping[str, str]) -> str:
+    if config.get("cleanup.policy") == "compact":
+        return "compacted"
+    match config.get("retention.ms"):
+        case None:
+            return "your brokers' default"
+        case "-1":
+            return "for good"
+        case span:
+            return f"{int(span) // DAY} days"
+
+
 def _topics() -> list[tuple[str, ...]]:
-    kept = {"compact": "compacted", None: "your brokers' default"}
     rows = [
         (
             f"`{plan.name}`",
             plan.purpose,
             "1" if plan.single else "`STREAM_PARTITIONS`",
-            "7 days" if "retention.ms" in plan.config else kept[plan.config.get("cleanup.policy")],
+            _kept(plan.config),
         )
         for plan in TOPICS
     ]

@@ -11,6 +11,7 @@ from stream.kafka.clients import LARGEST_REQUEST, kafka_errors, make_admin, star
 from stream.settings import Settings, Stage
 
 _WEEK = {"retention.ms": str(7 * 24 * 3600 * 1000)}
+_MONTH = {"retention.ms": str(30 * 24 * 3600 * 1000)}
 _LARGE = {"max.message.bytes": str(LARGEST_REQUEST)}
 
 
@@ -41,7 +42,8 @@ TOPICS = (
     TopicPlan(
         "scores", "scores as they change; key product_id", config={"cleanup.policy": "compact"}
     ),
-    TopicPlan("dead-letters", "what was refused, with the reason", config=_LARGE),
+    # They hold user ids, so that they are not kept for as long as there is room.
+    TopicPlan("dead-letters", "what was refused, with the reason", config={**_MONTH, **_LARGE}),
     TopicPlan(
         "strays", "internal: events that lay on another partition", config={**_WEEK, **_LARGE}
     ),
