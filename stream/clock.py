@@ -54,10 +54,17 @@ class Clock:
     stays in its year.
     """
 
-    __slots__ = ("_heard", "_marks", "_now", "watermark")
+    __slots__ = ("_awaited", "_heard", "_marks", "_now", "watermark")
 
-    def __init__(self, state: bytes | None = None) -> None:
-        """Begin, or go on from what `state` wrote."""
+    def __init__(self, state: bytes | None = None, awaited: Iterable[str] = ()) -> None:
+        """Begin, or go on.
+
+        Args:
+            state: What `state` wrote.
+            awaited: Sources that are waited for though they have never been heard; or the first
+                one that is would drag the watermark along. Not in a replay, which knows no silence.
+        """
+        self._awaited = dict.fromkeys(awaited, 0)
         watermark, marks = orjson.loads(state) if state else (0, {})
         self.watermark = Millis(watermark)
         self._marks: dict[str, int] = marks
@@ -81,7 +88,7 @@ class Clock:
             # A source known from before a restart is waited for, too.
             marks = {
                 source: mark
-                for source, mark in marks.items()
+                for source, mark in {**self._awaited, **marks}.items()
                 if now - self._heard.setdefault(source, now) < PATIENCE
             }
         if marks:

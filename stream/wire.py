@@ -24,11 +24,20 @@ class Message(NamedTuple):
     entries: list[Entry]
 
 
-def pack(sender: str, birth: str, mark: int, entries: list[Entry]) -> list[bytes]:
+def pack(
+    sender: str, birth: str, mark: int, entries: list[Entry], *, begun: int = 0
+) -> list[bytes]:
     """Write entries as one message, or several where one would be too large.
 
     All entries of one source position stay in one message, or the receiver would take the
     second half for a repetition.
+
+    Args:
+        sender: The shard that tells.
+        birth: Of the Redis contents.
+        mark: Event time up to which the receiver has been told everything, when it has read all.
+        entries: What is told.
+        begun: Stands in place of the mark in all messages but the last.
     """
     whole = orjson.dumps([sender, birth, mark, entries])
     if len(whole) <= LARGEST or len(entries) == 1:
@@ -36,8 +45,8 @@ def pack(sender: str, birth: str, mark: int, entries: list[Entry]) -> list[bytes
     middle = len(entries) // 2
     for cut in (*range(middle, len(entries)), *range(middle, 0, -1)):
         if cut and entries[cut - 1][:2] != entries[cut][:2]:
-            return pack(sender, birth, mark, entries[:cut]) + pack(
-                sender, birth, mark, entries[cut:]
+            return pack(sender, birth, begun, entries[:cut], begun=begun) + pack(
+                sender, birth, mark, entries[cut:], begun=begun
             )
     return [whole]
 

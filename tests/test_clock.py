@@ -133,3 +133,23 @@ def test_a_source_from_before_a_restart_is_waited_for() -> None:
     again.tick(Millis(NOW + DAY + PATIENCE))
     again.hear("a", BEGIN + 2 * HOUR, Millis(NOW + DAY + PATIENCE))
     assert again.watermark == BEGIN + 2 * HOUR
+
+
+def test_a_source_that_was_never_heard_is_waited_for_for_a_while() -> None:
+    """Of several that begin together, the first to be heard does not drag time along."""
+    clock = Clock(awaited=["a", "b"])
+    clock.hear("a", BEGIN + HOUR, Millis(1_000))
+    assert clock.watermark == 0
+    clock.hear("b", BEGIN, Millis(2_000))
+    assert clock.watermark == BEGIN
+    lonely = Clock(awaited=["a", "b"])
+    lonely.hear("a", BEGIN, Millis(1_000))
+    lonely.hear("a", BEGIN + HOUR, Millis(1_000 + PATIENCE))
+    assert lonely.watermark == BEGIN + HOUR
+
+
+def test_a_replay_waits_for_no_source_that_was_never_heard() -> None:
+    """There is no wall clock by which it would ever be over."""
+    clock = Clock(awaited=["a", "b"])
+    clock.hear("a", BEGIN, None)
+    assert clock.watermark == BEGIN

@@ -422,6 +422,6 @@ def test_ci_can_be_run() -> None:
     """.ci/run is executable and calls what the README calls."""
     script = ROOT / ".ci/run"
     assert os.access(script, os.X_OK)
-    assert {"setup", "check", "test"} == set(
+    assert {"setup", "check", "bench", "test"} == set(
         re.findall(r"\bmake ([a-z]+)", script.read_text("utf-8"))
     )

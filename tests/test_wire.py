@@ -97,3 +97,14 @@ def test_sources_are_kept_apart() -> None:
     letters = [pack("x", "b", 0, [[f"clicks.{n}", 5, "view"]])[0] for n in range(9)]
     Random(1).shuffle(letters)
     assert len(opened(inbox, letters * 2)) == 9
+
+
+def test_what_is_cut_tells_the_time_with_its_last_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the first, a receiver would take for told what lies in the others."""
+    monkeypatch.setattr(wire, "LARGEST", 200)
+    written = entries([("clicks.0", 1)] * 40)
+    marks = [orjson.loads(raw)[2] for raw in pack("customers.0", "birth", 9, written)]
+    assert len(marks) > 2
+    assert marks == [0] * (len(marks) - 1) + [9]
+    begun = [orjson.loads(raw)[2] for raw in pack("customers.0", "birth", 9, written, begun=5)]
+    assert begun == [5] * (len(marks) - 1) + [9]

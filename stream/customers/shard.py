@@ -286,7 +286,7 @@ class CustomersShard:
             strays, self._strays[partition] = self._strays[partition], []
             if strays:
                 first = strays[0][3]["time"]
-                for value in pack(self._name, self._birth, first, strays):
+                for value in pack(self._name, self._birth, first, strays, begun=first):
                     letters.append(Letter("strays", partition, None, value))
             yield
         return letters

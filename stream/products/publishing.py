@@ -65,7 +65,7 @@ class Scores:
             "product": product,
             "score": str(value),
             "previous": "" if before is None else str(before),
-            "as_of": rfc3339(self._watermark),
+            "as_of": rfc3339(Millis(self._watermark or row.at)),
         }
         self._published.append(Say(keys.SCORE_CHANGES, said, MOST_SAID))
 

@@ -46,7 +46,7 @@ def score(
         "trend": round(exp(x[_TREND] or 0.0), 3),
         "reasons": reasons(served, x),
         "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},
-        "as_of": rfc3339(Millis(watermark)),
+        "as_of": rfc3339(Millis(watermark or row.at)),
         "model": serving.name,
         "cold": row.totals[0] < ENOUGH_VIEWS or now - row.first < HOUR,
         "category": row.category,

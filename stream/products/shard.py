@@ -76,7 +76,8 @@ class ProductsShard:
         self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
         self._queue: deque[tuple[str, int, Any]] = deque()
         self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
-        self._clock = Clock(notes.get("clock"))
+        senders = [f"customers.{sender}" for sender in range(plan.partitions)]
+        self._clock = Clock(notes.get("clock"), senders)
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._serial: int = orjson.loads(notes.get("serial", b"0"))
         self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
