@@ -7,14 +7,13 @@ from sys import maxsize
 
 import orjson
 
-from stream import keys
 from stream.clock import Clock, Frontier
 from stream.customers.activity import Activity
 from stream.customers.counting import Counting, Work
 from stream.customers.looking import Looking
 from stream.customers.merge import Item, Merge
-from stream.customers.profile import profile, worth_a_profile
 from stream.customers.pseudonyms import Pseudonyms
+from stream.customers.publishing import Profiles
 from stream.customers.returning import ANONYMOUS, ReturnPrediction, ReturnServing
 from stream.customers.row import CustomerRow
 from stream.customers.sampling import CAPACITY, Sampling
@@ -23,7 +22,6 @@ from stream.events.decode import Refused, decode
 from stream.events.types import Topic
 from stream.memo import Memo
 from stream.partitions import home
-from stream.renewals import Renewals
 from stream.rows import Rows
 from stream.settings import Stage
 from stream.shards import (
@@ -31,13 +29,9 @@ from stream.shards import (
     Batch,
     Changes,
     Changing,
-    Drop,
     Letter,
     Memory,
-    Publication,
-    Put,
     at_once,
-    portions,
 )
 from stream.units import MINUTE, Millis
 from stream.wire import Entry, Inbox, pack
@@ -45,8 +39,6 @@ from stream.wire import Entry, Inbox, pack
 TOPICS = ("clicks", "orders", "strays", "erasures")
 NUDGE = MINUTE
 """Event time after which a partition without events is told how far this one has come."""
-PROFILED = 100
-"""Profiles that are written in one step: some milliseconds."""
 ORDERED = ("purchase", "refund")
 ERASURE = "erasure"
 
@@ -112,8 +104,7 @@ class CustomersShard:
         self._work: list[Work] = []
         self._strays: list[list[Entry]] = [[] for _ in range(plan.partitions)]
         self._letters: list[Letter] = []
-        self._erased: dict[str, None] = {}
-        self._unprofiled = Renewals(memory.waiting)
+        self._profiles = Profiles(memory.waiting)
         self._stirred = False
 
     def serve(self, returning: ReturnServing) -> None:
@@ -167,7 +158,7 @@ class CustomersShard:
                     self._plan_events(topic, items)
         customers = dict.fromkeys([customer for _, _, customer, _ in self._work])
         customers.update(dict.fromkeys(self._looks))
-        customers.update(dict.fromkeys(self._unprofiled.next(limit // 4 if taken else limit)))
+        customers.update(dict.fromkeys(self._profiles.next(limit // 4 if taken else limit)))
         missing = self._rows.missing(customers)
         return missing if taken or missing else None
 
@@ -212,15 +203,14 @@ class CustomersShard:
             kind = event["type"]
             if kind == ERASURE:
                 if self._counting.erase(work, held[customer]):
-                    self._erased[customer] = None
-                    self._unprofiled.remove(customer)
+                    self._profiles.erase(customer)
                     self._looking.reminders.remove(customer)
                 continue
             count(work, held[customer])
             heard["orders" if kind in ORDERED else "clicks"].append((event["time"], customer))
         for customer in self._looks:
             if self._looking.look(customer, self._rows.change(customer), self._clock.watermark):
-                self._unprofiled.add([customer])
+                self._profiles.add([customer])
         self._looks.clear()
         for topic, times in heard.items():
             if times:
@@ -244,20 +234,21 @@ class CustomersShard:
 
     def changing(self, renewals: int = MOST_RENEWED) -> Changing:
         """The same in steps."""
-        if not (self._stirred or self._unprofiled):
+        if not (self._stirred or self._profiles):
             return None
-        published = yield from self._publishing(renewals)
+        mark = self._clock.watermark
+        published = yield from self._profiles.publishing(self._rows, self._looking, mark, renewals)
         needed = {customer for _, _, customer, _ in self._work}
         needed.update(self._looks)
-        needed.update(self._unprofiled.next(MOST_RENEWED))
+        needed.update(self._profiles.next(MOST_RENEWED))
         letters = [*(yield from self._outgoing()), *self._lessons()]
         changes = Changes(
             rows=(yield from self._rows.storing(needed)),
-            waiting={**self._unprofiled.changes(), **self._looking.reminders.changes()},
+            waiting={**self._profiles.changes(), **self._looking.reminders.changes()},
             notes=self._notes(),
             letters=letters,
             published=published,
-            more=len(self._unprofiled) > 0,
+            more=len(self._profiles) > 0,
         )
         self._stirred = False
         return changes
@@ -271,7 +262,7 @@ class CustomersShard:
             "counts": orjson.dumps(self.counts),
             "sampling": self._sampling.state(),
             "serial": orjson.dumps(self._serial),
-            "stale": orjson.dumps(len(self._unprofiled)),
+            "stale": orjson.dumps(len(self._profiles)),
         }
 
     def _outgoing(self) -> Generator[None, None, list[Letter]]:
@@ -305,28 +296,6 @@ class CustomersShard:
         self.counts["returns"] += len(entries)
         values = pack(self._name, self._birth, 0, entries)
         return [Letter("examples", 0, None, value) for value in values]
-
-    def _publishing(self, renewals: int) -> Generator[None, None, list[Publication]]:
-        """Profiles that have changed, and those that must go."""
-        published: list[Publication] = []
-        held, unprofiled = self._rows.held, self._unprofiled
-        unprofiled.add([id_ for id_ in self._rows.changed if worth_a_profile(held[id_])])
-        for customers in portions(unprofiled.next(renewals), PROFILED):
-            published.extend(self._profile(customer) for customer in customers if customer in held)
-            yield
-        published.extend(
-            Drop(keys.customer(customer)) for customer in self._erased if not held[customer].last
-        )
-        self._erased.clear()
-        return published
-
-    def _profile(self, customer: str) -> Put:
-        self._unprofiled.remove(customer)
-        row = self._rows.change(customer)
-        row.published = row.last
-        now = max(self._clock.watermark, row.last)
-        returning = self._looking.predict(customer, row, now + 1)
-        return Put(keys.customer(customer), profile(customer, row, now, returning))
 
 
 def _unnamed(user: str, customer: str) -> str:
