@@ -21,7 +21,7 @@ class Member(Consumer):
     def __init__(self, records: dict[TP, Any], positions: dict[TP, int]) -> None:
         self.app = SimpleNamespace(consumer_generation_id=1)
         self._thread = SimpleNamespace(positions=lambda: dict(positions))
-        self._handed = dict.fromkeys(positions, 0)
+        self.handed = dict.fromkeys(positions, 0)
         self._records = records
 
     def highwater(self, tp: TP) -> int:
@@ -34,7 +34,7 @@ class Member(Consumer):
     def move(self) -> None:
         """Lose all partitions, and be given them again, to be read from the beginning."""
         self.app.consumer_generation_id += 1
-        self._handed = dict.fromkeys(self._handed, 0)
+        self.handed = dict.fromkeys(self.handed, 0)
 
 
 async def handed_on(member: Member, *, moving: bool = False) -> list[tuple[TP, Batch]]:

@@ -61,6 +61,47 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._asked = 0
+        self._fetching = asyncio.Lock()
+
+    async def getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 (Faust calls it so)
+    ) -> Mapping[Any, list[Any]]:
+        """Fetch from where that ends which was handed on last."""
+        self._asked += 1
+        records: Mapping[Any, list[Any]] = await self.call_thread(
+            self._fetch, self._asked, active_partitions, timeout
+        )
+        return records
+
+    async def _fetch(
+        self, number: int, partitions: set[TP] | None, patience: float
+    ) -> Mapping[Any, list[Any]]:
+        """Fetch, if whoever asked still waits.
+
+        A fetch that is under way when a rebalance begins goes on when that is over, and takes
+        records that nobody hands on any more: the position must then be put back.
+        """
+        consumer = self._ensure_consumer()
+        async with self._fetching:
+            if number != self._asked:
+                return {}
+            handed = self.consumer.handed
+            for tp, position in self.positions().items():
+                if handed.get(tp, position) != position:
+                    consumer.seek(driver.ensure_aiokafka_TP(tp), handed[tp])
+            records: Mapping[Any, list[Any]] = await self._fetch_records(
+                consumer,
+                partitions,
+                timeout=patience,
+                max_records=consumer._max_poll_records,  # noqa: SLF001
+            )
+            return records
+
     def highwater(self, tp: TP) -> int | None:
         """Offset after the last record that can be read: an open transaction's are not yet."""
         end: int | None = self._ensure_consumer().last_stable_offset(tp)
@@ -126,12 +167,15 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for mypy
-    """Yields one message for each run of records, and starts where the checkpoints say."""
+    """Yields one message for each run of records, and starts where the checkpoints say.
+
+    Attributes:
+        handed: Where what was handed on ends, by partition.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._handed: dict[TP, int] = {}
-        """Where what was handed on ends, by partition."""
+        self.handed: dict[TP, int] = {}
 
     @property
     def in_touch(self) -> bool:
@@ -167,7 +211,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
                 or not self.flow_active
                 or self.app.consumer_generation_id != generation
             ):
-                return  # a rebalance is under way: perform_seek follows and these are read again
+                return  # a rebalance is under way: these are read again
+            self.handed[tp] = message.value.read
             yield tp, message
 
     def _messages(
@@ -178,10 +223,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
         messages = []
         for tp, position in self._thread.positions().items():
             run = runs.get(tp, [])
-            if run or position > self._handed.get(tp, position):
+            if run or position > self.handed.get(tp, position):
                 batch = Batch(tp.topic, tp.partition, run, self.highwater(tp) or 0, position)
                 batch = batch._replace(end=max(batch.end, batch.read))
-                self._handed[tp] = batch.read
                 values = (*tp, batch.read - 1, 0.0, 0, [], None, batch, None)
                 message = ConsumerMessage(*values, tp=tp, generation_id=generation)
                 messages.append((tp, message))
@@ -208,7 +252,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
     async def perform_seek(self) -> None:
         """Go where the checkpoints say, instead of to the committed offsets."""
         positions = await self.transport.positions(self.assignment())
-        self._handed = dict(positions)
+        self.handed = dict(positions)
         # In the consumer's thread: `seek` would take records from under its hands.
         await self.seek_wait(positions)
         self._thread.allow_gaps(allowed=False)
