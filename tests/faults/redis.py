@@ -143,8 +143,8 @@ def rebuilt(trial: Trial) -> None:
             assert worker.end()[0] == 0
         done = _rebuild(trial)
         assert done[0] == 0, done
-        left = {name.decode() for name in redis.scan_iter()}
-        assert left == set(others), left
+        left = {name.decode() for name in redis.scan_iter(trial.shop.prefix + "*")}
+        assert left == {trial.shop.prefix + "x"}, left
         for worker in workers:
             worker.start()
         trial.moves()
