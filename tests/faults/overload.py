@@ -51,4 +51,4 @@ def _done(trial: Trial) -> int:
     return counts["clicks"] + counts["purchases"]
 
 
-FAULTS = (Fault("overload", overloaded),)
+FAULTS = (Fault("overload", overloaded, short=False),)
