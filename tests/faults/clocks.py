@@ -128,8 +128,8 @@ def calendar(trial: Trial) -> None:
 
 
 FAULTS = (
-    Fault("producers' clocks an hour back, and forward", steps_back, Stepping),
+    Fault("producers' clocks an hour back, and forward", steps_back, Stepping, short=False),
     Fault("workers' clocks an hour back, and forward", workers_step_back, short=False),
-    Fault("half of the producers a day behind", behind, Behind),
+    Fault("half of the producers a day behind", behind, Behind, short=False),
     Fault("leap day, daylight saving, the year 2199", calendar, Calendar),
 )

@@ -269,10 +269,10 @@ def _all(brokers: list[Server]) -> Server:
 FAULTS = (
     Fault("broker killed and restarted", killed, short=False),
     Fault("broker frozen for ten seconds", frozen, short=False),
-    Fault("broker's disk full", disk_full),
-    Fault("three brokers, the leader lost", leader_lost),
+    Fault("broker's disk full", disk_full, short=False),
+    Fault("three brokers, the leader lost", leader_lost, short=False),
     Fault("retention dropped what was not counted", retention),
     Fault("retention overtakes frozen workers", overtaken, short=False),
-    Fault("__consumer_offsets wiped", offsets_wiped),
+    Fault("__consumer_offsets wiped", offsets_wiped, short=False),
     Fault("partitions added to clicks", partitions_added, short=False),
 )
