@@ -93,8 +93,10 @@ class Clock:
             }
         if marks:
             self.watermark = Millis(max(self.watermark, min(marks.values())))
-        elif now is not None and self._now is not None and self.watermark:
-            self.watermark = Millis(self.watermark + max(0, now - self._now))
+        elif now is not None and self._now is not None:
+            # Whoever fell silent while others were awaited has told something all the same.
+            told = max(self.watermark, min(self._marks.values(), default=0))
+            self.watermark = Millis(told and told + max(0, now - self._now))
         self._now = now
 
     def state(self) -> bytes:

@@ -146,6 +146,11 @@ def test_a_source_that_was_never_heard_is_waited_for_for_a_while() -> None:
     lonely.hear("a", BEGIN, Millis(1_000))
     lonely.hear("a", BEGIN + HOUR, Millis(1_000 + PATIENCE))
     assert lonely.watermark == BEGIN + HOUR
+    silent = Clock(awaited=["a", "b"])
+    silent.hear("a", BEGIN, Millis(1_000))
+    silent.tick(Millis(1_000 + PATIENCE))
+    silent.tick(Millis(2_000 + PATIENCE))
+    assert silent.watermark >= BEGIN + 1_000
 
 
 def test_a_replay_waits_for_no_source_that_was_never_heard() -> None:
