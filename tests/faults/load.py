@@ -218,7 +218,8 @@ class Load:
                         await self.producer.start()
                     counted = await self.write(self.producer, events)
                 break
-            except (KafkaError, TimeoutError, OSError):
+            except (KafkaError, TimeoutError, OSError, AssertionError):
+                # The last is what aiokafka has to say of a partition it has not heard of yet.
                 await self.end_producer()
                 await asyncio.sleep(0.5)
         self.expected += evidence_of(counted)
