@@ -161,7 +161,7 @@ FAULTS = (
     Fault("kill -9, its work left to the others", killed_and_not_replaced, short=False),
     Fault("kill -9 of all workers at once", all_killed),
     Fault("kill -9 during start-up", killed_during_start, short=False),
-    Fault("kill -9 during a rebalance", killed_during_rebalance),
+    Fault("kill -9 during a rebalance", killed_during_rebalance, short=False),
     Fault("kill -9 during shutdown", killed_during_shutdown, short=False),
     Fault("a zombie: SIGSTOP beyond the session, SIGCONT", zombie, short=False),
     Fault("workers join and leave", coming_and_going, short=False),
