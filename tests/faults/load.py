@@ -113,7 +113,7 @@ class Load:
         self.see()
 
     def spread(self, partitions: int) -> None:
-        """Write clicks to so many partitions from now on, as producers do when they have heard of them."""
+        """Write clicks to so many partitions, as producers do when they have heard of them."""
         self.pause()
         self.partitions = partitions
         self._heard = False
