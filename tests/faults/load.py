@@ -61,7 +61,7 @@ class Load:
         rate: Events a second.
         sent: Events that Kafka has confirmed.
         expected: What they must add up to.
-        partitions: Of the topics, as producers see them.
+        partitions: Of clicks, as producers see them.
         refused: Records sent that must end among the dead letters.
     """
 
@@ -113,7 +113,7 @@ class Load:
         self.see()
 
     def spread(self, partitions: int) -> None:
-        """Write to so many partitions from now on, as producers do when they have heard of them."""
+        """Write clicks to so many partitions, as producers do when they have heard of them."""
         self.pause()
         self.partitions = partitions
         self._heard = False
@@ -167,8 +167,9 @@ class Load:
         batches: dict[tuple[str, int], Any] = {}
         waiting = []
         for event in events:
-            user = event["user_id"]
-            where = ("orders" if "items" in event else "clicks", home_of(user, self.partitions))
+            user, ordered = event["user_id"], "items" in event
+            partition = home_of(user, PARTITIONS if ordered else self.partitions)
+            where = ("orders" if ordered else "clicks", partition)
             key, value = user.encode(), orjson.dumps(event)
             batch = batches.get(where)
             if batch is None or not batch.append(key=key, value=value, timestamp=None):
