@@ -103,13 +103,13 @@ async def latencies(settings: Settings, shop: BusyShop, rate: int, seconds: floa
         sent = probes = 0
         while (elapsed := time.time() - began) < seconds:
             while sent < int(elapsed * (rate - probed)):
+                sent += 1
                 due = int((began + sent / (rate - probed)) * 1000)
                 await writer.put(*shop.next(due), due)
-                sent += 1
             while probes < int(elapsed * probed):
+                probes += 1
                 waiting[f"{mark}-{probes}"] = due_at = began + probes / probed
                 await _probe(writer, f"{mark}-{probes}", int(due_at * 1000))
-                probes += 1
             await writer.flush()
             await asyncio.sleep(0.002)
         deadline = time.monotonic() + LAST_ANSWERS
