@@ -40,15 +40,26 @@ def pack(
         begun: Stands in place of the mark in all messages but the last.
     """
     whole = orjson.dumps([sender, birth, mark, entries])
-    if len(whole) <= LARGEST or len(entries) == 1:
+    if len(whole) <= LARGEST:
         return [whole]
-    middle = len(entries) // 2
-    for cut in (*range(middle, len(entries)), *range(middle, 0, -1)):
-        if cut and entries[cut - 1][:2] != entries[cut][:2]:
-            return pack(sender, birth, begun, entries[:cut], begun=begun) + pack(
-                sender, birth, mark, entries[cut:], begun=begun
-            )
-    return [whole]
+    # Half full, so that few have to be written a third time.
+    *first, last = _cut(entries, len(entries) * LARGEST // (2 * len(whole)))
+    if not first:
+        return [whole]
+    cut = [raw for part in first for raw in pack(sender, birth, begun, part, begun=begun)]
+    return cut + pack(sender, birth, mark, last, begun=begun)
+
+
+def _cut(entries: list[Entry], size: int) -> list[list[Entry]]:
+    """Cut into parts of about so many entries, between source positions."""
+    parts = [entries[:1]]
+    for entry in entries[1:]:
+        part = parts[-1]
+        if len(part) >= size and entry[:2] != part[-1][:2]:
+            parts.append([entry])
+        else:
+            part.append(entry)
+    return parts
 
 
 class Inbox:
