@@ -37,6 +37,7 @@ PATIENCE = 10.0
 YOUNG = 5_000
 """Objects after which the garbage collector looks at the young."""
 NEVER = 1_000_000_000
+"""Of those looks, until the collector looks at what is older."""
 BEHIND = 2_000
 """Records that lie unread in a worker that is behind …"""
 PAST = 10_000
