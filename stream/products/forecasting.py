@@ -197,7 +197,8 @@ def foreseen(product: str, row: ProductRow, serving: Serving, time: int, bucket:
     minute = time - time % MINUTE
     # By identity: to compare models number by number would take longer than to forecast.
     models = serving.outlook
-    basis = (minute, boundary, row.category, row.price, row.usual, *map(id, models))
+    known_of = (row.category, row.price, row.usual, serving.market)  # one calendar may grow
+    basis = (minute, boundary, *known_of, *map(id, models))
     known = row.foreseen
     if known is None or known.basis != basis:
         known = row.foreseen = _foresee(
