@@ -1,4 +1,4 @@
-"""Public documents that are to be renewed, in the order in which they fell behind.
+"""Public documents that are to be renewed: what is urgent at once, the rest as it fell behind.
 
 A checkpoint renews some of them. The names of the others are stored with it, so that a document
 that fell behind just before a crash is renewed after it.
@@ -7,6 +7,10 @@ that fell behind just before a crash is renewed after it.
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+AT_LEAST = 50
+"""Documents that have a turn though they are not urgent, if so many may be renewed …"""
+SHARE = 100
+"""… or one in so many of those that wait, if that is more: half of any backlog in 70 turns."""
 _LETTER = "r"
 """In front of an id among what waits in a shard."""
 
@@ -41,6 +45,16 @@ class Renewals:
         if id_ in self._waiting:
             del self._waiting[id_]
             self._touched[id_] = None
+
+    def turn(self, urgent: Iterable[str], most: int) -> list[str]:
+        """Whose turn it is: the urgent ones, then some of those that have waited longest.
+
+        What waits while more comes of it is renewed once for all of that.
+        """
+        first = dict.fromkeys(islice(urgent, most))
+        share = max(AT_LEAST, len(self._waiting) // SHARE)
+        others = islice(self._waiting, min(share, most - len(first)))
+        return [*first, *(id_ for id_ in others if id_ not in first)]
 
     def next(self, most: int) -> list[str]:
         """Those that have waited longest."""

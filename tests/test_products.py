@@ -34,7 +34,9 @@ from stream.partitions import home
 from stream.products.counting import SLOTS
 from stream.products.features import FEATURES, interest
 from stream.products.features import NAMES as NAMES_OF_FEATURES
+from stream.products.publishing import Scores, is_urgent
 from stream.products.row import (
+    CARTS,
     HALF_LIVES,
     KINDS,
     ORDERS,
@@ -43,6 +45,7 @@ from stream.products.row import (
     WIDTH,
     ProductRow,
 )
+from stream.products.serving import Serving
 from stream.products.shard import ProductsPlan, ProductsShard
 from stream.shards import Batch, Changes, Memory, Put, Rank, Unrank
 from stream.units import DAY, HOUR, MINUTE, Millis
@@ -566,6 +569,45 @@ def test_a_score_of_which_little_is_known_has_a_wide_interval() -> None:
         assert 0 <= low <= document["score"] <= high <= 1
     spans = [document["interval"][1] - document["interval"][0] for document in documents]
     assert spans[0] > 2 * spans[1]
+
+
+def test_what_matters_is_scored_at_once() -> None:
+    """First looks, what is sold, the catalogue's word; not one more look among hundreds."""
+    row = ProductRow()
+    scores = Scores(Serving(), Millis(BEGIN), HOUR)
+
+    def urgent_after(kind: int) -> bool:
+        scores.add("p", row)
+        row.totals[kind] += 1
+        return is_urgent(row)
+
+    assert is_urgent(row)
+    assert all(urgent_after(VIEWS) for _ in range(10))
+    assert urgent_after(CARTS)
+    row.totals[VIEWS] = 300
+    assert not urgent_after(VIEWS)
+    assert not urgent_after(VIEWS)
+    for _ in range(32):  # together they are a tenth
+        row.totals[VIEWS] += 1
+    assert is_urgent(row)
+    scores.add("p", row)
+    row.hear_listing({"time": BEGIN, "category": "mugs"})
+    assert is_urgent(row)
+
+
+def test_a_shard_with_a_backlog_of_scores_tells_news_first() -> None:
+    """Thousands that wait do not keep a new product from being scored with the next checkpoint."""
+    stage = Stage()
+    for n in range(1_500):
+        stage.hear(entry("view_item", BEGIN, f"old-{n}"))
+    turns = [stage.changes()]
+    stage.hear(entry("view_item", BEGIN, "new"))
+    while turns[-1].more:
+        turns.append(stage.changes())
+    scored = [[p.key for p in turn.published if isinstance(p, Put)] for turn in turns]
+    assert len(scored[0]) == 1_000
+    assert scored[1][0] == keys.score("new")
+    assert len({key for turn in scored for key in turn}) == sum(map(len, scored)) == 1_501
 
 
 def test_every_feature_has_its_sentence() -> None:

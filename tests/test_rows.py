@@ -101,6 +101,23 @@ def test_who_waits_longest_comes_first() -> None:
     assert renewals.next(2) == ["a", "b"]
 
 
+def test_what_is_urgent_does_not_wait_for_a_backlog() -> None:
+    """Nor does it keep the backlog waiting for ever, nor is anything renewed twice in a turn."""
+    renewals = Renewals({})
+    renewals.add(f"old {n}" for n in range(10_000))
+    renewals.add(["new", "old 1"])
+    assert renewals.turn(["new", "old 1"], 1_000)[:3] == ["new", "old 1", "old 0"]
+    assert renewals.turn(["new", "old 1"], 3) == ["new", "old 1", "old 0"]
+    turns = 0
+    while renewals:
+        turn = renewals.turn(["new"] if turns == 0 else [], 1_000)
+        assert len(turn) == len(set(turn)) <= 1_000
+        for id_ in turn:
+            renewals.remove(id_)
+        turns += 1
+    assert turns < 300
+
+
 def test_a_memo_asks_once_and_stays_small() -> None:
     """Until there are too many answers; then it begins anew."""
     asked: list[str] = []

@@ -21,6 +21,11 @@ ENOUGH_UNSAVED = 30_000
 """Records that are worth a checkpoint at once."""
 MOST_UNSAVED = 60_000
 """Records that may wait for one before reading pauses."""
+REST = 3.0
+"""From one checkpoint of a shard to the next it is so many times as long as the one took, at least:
+where much is to be done they take longer, and become fewer and larger …"""
+MOST_REST = 1.0
+"""… but for that no more than so many seconds: a Redis that answers late is no reason for more."""
 PAUSE_BEHIND = 5.0
 """Least time between two checkpoints of a shard whose worker is behind, s: fewer and larger."""
 GLANCE = 0.1
@@ -186,18 +191,19 @@ class Desk:
                     self.shard.tick(wall_clock())
             if due or self._more:
                 await self._fold()
-            saves = self.saves
+            saves, saving = self.saves, time.monotonic()
             await self._checkpoint()
+            rest = min(MOST_REST, REST * (time.monotonic() - saving))
             if due and self.saves == saves:
                 await self._confirm()
-            await self._gather_work(began)
+            await self._gather_work(began, max(self._pause, rest))
         await self._checkpoint()
 
-    async def _gather_work(self, began: float) -> None:
-        """Wait until a checkpoint that begins now is due, given when the last one began."""
+    async def _gather_work(self, began: float, pause: float) -> None:
+        """Wait until a checkpoint is due: so many seconds after the last one began, or more."""
         while not self._stopping and self._unsaved < ENOUGH_UNSAVED:
-            pause = max(self._pause, PAUSE_BEHIND) if self._behind() else self._pause
-            left = began + pause - time.monotonic()
+            least = max(pause, PAUSE_BEHIND) if self._behind() else pause
+            left = began + least - time.monotonic()
             if left <= 0:
                 return
             await asyncio.sleep(min(left, GLANCE))

@@ -41,8 +41,9 @@ class Profiles(Renewals):
         """
         published: list[Publication] = []
         held = rows.held
-        self.add([id_ for id_ in rows.changed if worth_a_profile(held[id_])])
-        for customers in portions(self.next(most), PROFILED):
+        changed = [id_ for id_ in rows.changed if worth_a_profile(held[id_])]
+        self.add(changed)
+        for customers in portions(self.turn(changed, most), PROFILED):
             for customer in [customer for customer in customers if customer in held]:
                 self.remove(customer)
                 row = rows.change(customer)

@@ -21,11 +21,13 @@ from stream.products.serving import (
     UPLIFT,
     Serving,
 )
-from stream.units import DAY, HOUR, MINUTE
+from stream.units import DAY, HOUR, MINUTE, Millis, span_name
 
 _NOTHING_SOLD = Levels()
 _LATE = 30.0
 """Days of which order lines are taken as the evidence of a forecast."""
+AGED = 10 * MINUTE
+"""A forecast is made anew after this time at the latest: it sees no further than to its hour."""
 
 
 class Noted(NamedTuple):
@@ -181,7 +183,7 @@ def features(
 
 
 def foreseen(product: str, row: ProductRow, serving: Serving, time: int, bucket: int) -> Foreseen:
-    """Forecast what is served, as of the minute; remembered in the row while nothing is new.
+    """Forecast what is served, as of a moment ago; remembered in the row while nothing is new.
 
     Most of what happens to a product is that somebody looks at it, which changes none of this.
 
@@ -194,15 +196,15 @@ def foreseen(product: str, row: ProductRow, serving: Serving, time: int, bucket:
     """
     # A bucket in which something was sold already is taken as over.
     boundary = max(time // bucket, 0 if row.levels is None else row.levels.latest + 1)
-    minute = time - time % MINUTE
+    moment = time - time % AGED
     # By identity: to compare models number by number would take longer than to forecast.
     models = serving.outlook
     known_of = (row.category, row.price, row.usual, serving.market)  # one calendar may grow
-    basis = (minute, boundary, *known_of, *map(id, models))
+    basis = (moment, boundary, *known_of, *map(id, models))
     known = row.foreseen
     if known is None or known.basis != basis:
         known = row.foreseen = _foresee(
-            Prospect(product, row, serving, time=minute, boundary=boundary, bucket=bucket),
+            Prospect(product, row, serving, time=moment, boundary=boundary, bucket=bucket),
             serving,
             basis,
         )
@@ -211,10 +213,13 @@ def foreseen(product: str, row: ProductRow, serving: Serving, time: int, bucket:
 
 def _foresee(prospect: Prospect, serving: Serving, basis: tuple[object, ...]) -> Foreseen:
     outlooks = {horizon: prospect.outlook(horizon) for horizon in serving.demand}
-    demand = tuple(
-        tuple(round(units, 2) for units in forecaster.served(outlooks[horizon]))
+    demand = {
+        span_name(Millis(horizon)): {
+            name: round(units, 2)
+            for name, units in forecaster.served(outlooks[horizon])._asdict().items()
+        }
         for horizon, forecaster in serving.demand.items()
-    )
+    }
     outlook = outlooks[SCORE_HORIZON]
     rising = prospect.rising(outlook, SCORE_HORIZON)
     return Foreseen(basis, serving.outlook, demand, rising, outlook.expected, prospect.seen)

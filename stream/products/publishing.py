@@ -14,6 +14,24 @@ from stream.units import Millis, rfc3339
 TOLD_AT = 0.005
 """Change of a score that is worth an entry in the score streams."""
 MOST_SAID = 10_000
+URGENT = 0.1
+"""Growth of a product's evidence that is worth a score at once; less can wait for some seconds."""
+WORTH = 20
+"""Views that a cart, a wish or a unit sold counts as in that."""
+
+
+def is_urgent(row: ProductRow) -> bool:
+    """Whether what has happened since a product was scored should be seen at once.
+
+    One more look at what hundreds have looked at changes next to nothing; the first ones do, and
+    so do orders where there are few, and the catalogue's word.
+    """
+    return not row.shown or abs(_evidence(row) - row.shown) > URGENT * row.shown
+
+
+def _evidence(row: ProductRow) -> int:
+    views, *others = row.totals
+    return views + WORTH * sum(others)
 
 
 class Scores:
@@ -41,6 +59,7 @@ class Scores:
     def add(self, product: str, row: ProductRow) -> None:
         """Score a product; what was published of it is noted in its row."""
         document = score(row, self._serving, self._watermark, self._bucket, {"product": product})
+        row.shown = _evidence(row)
         raw = orjson.dumps(document)
         self._published.append(Put(keys.score(product), raw))
         if row.at:  # or else it is listed, but nobody has looked at it yet

@@ -41,7 +41,7 @@ class Foreseen(NamedTuple):
     Attributes:
         basis: What it rests on beside the sales, to be compared.
         models: Those named in it, so that no others can take their names.
-        demand: Mean, p10, p50 and p90 for each horizon that is published.
+        demand: Mean, p10, p50 and p90 by the name of each horizon, as published.
         rising: What `rising_features` says for the horizon of the score.
         expected: Units of that horizon.
         seen: Order lines of late.
@@ -49,7 +49,7 @@ class Foreseen(NamedTuple):
 
     basis: tuple[object, ...]
     models: tuple[object, ...]
-    demand: tuple[tuple[float, ...], ...]
+    demand: dict[str, dict[str, float]]
     rising: Sequence[float]
     expected: float
     seen: float
@@ -99,9 +99,10 @@ class ProductRow:
         closed: Latest bucket boundary at which demand was looked at.
         told: Catalogue time of what is known of category, price, title and stock.
         foreseen: What was forecast last; None when something was sold since. Not stored.
+        shown: Evidence behind the published score; 0 if that should be renewed. Not stored.
     """
 
-    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets", "foreseen", "levels")
+    __slots__ = (*PLAIN, "_sums", "_sums_for", "buckets", "foreseen", "levels", "shown")
 
     def __init__(self) -> None:
         self.first = 0
@@ -127,6 +128,7 @@ class ProductRow:
         self.ranked: str | None = None
         self.score: float | None = None
         self.foreseen: Foreseen | None = None
+        self.shown = 0
         self._sums: Units | None = None
         self._sums_for = (0, 0)
 
@@ -303,7 +305,7 @@ class ProductRow:
         """Take the catalogue's word; False if it has said something later before."""
         if said["time"] < self.told:
             return False
-        self.told = said["time"]
+        self.told, self.shown = said["time"], 0
         self.category = said["category"]
         self.title, self.brand = said.get("title"), said.get("brand")
         self.stock, self.lead = said.get("stock"), said.get("lead_time_days")

@@ -7,8 +7,8 @@ from stream.models.linear import Features, Linear, probability
 from stream.products.features import NAMES, TEXTS
 from stream.products.forecasting import features, foreseen, thin
 from stream.products.row import KINDS, ProductRow
-from stream.products.serving import SCORE_HORIZON, Expected, Serving
-from stream.units import HOUR, Millis, rfc3339, span_name
+from stream.products.serving import SCORE_HORIZON, Serving
+from stream.units import HOUR, Millis, rfc3339
 
 ENOUGH_VIEWS = 20
 """Views under which a score is called cold."""
@@ -34,15 +34,12 @@ def score(
     x = features(row, now, outlook.rising, outlook.expected)
     served = serving.potential[SCORE_HORIZON].served
     chance = probability(served.value(x))
-    demand = zip(serving.demand, outlook.demand, strict=True)
     return {
         **about,
         "score": round(chance, 4),
         "interval": [round(bound, 4) for bound in thin(chance, outlook.seen)],
         "conversion": round(_conversion(row, serving, now), 5),
-        "demand": {
-            span_name(Millis(h)): dict(zip(Expected._fields, u, strict=True)) for h, u in demand
-        },
+        "demand": outlook.demand,
         "trend": round(exp(x[_TREND] or 0.0), 3),
         "reasons": reasons(served, x),
         "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},

@@ -15,7 +15,7 @@ from stream.products.counting import Counting
 from stream.products.forecasting import forecasts
 from stream.products.forecasts import ClickPrediction, Forecast
 from stream.products.ledger import Label, Ledger, Watch, Window
-from stream.products.publishing import Scores
+from stream.products.publishing import Scores, is_urgent
 from stream.products.row import ProductRow
 from stream.products.serving import Serving
 from stream.renewals import Renewals, without_renewals
@@ -207,13 +207,14 @@ class ProductsShard:
         """The same in steps."""
         if not (self._stirred or self._stale):
             return None
+        held = self._rows.held
         self._stale.add(self._rows.changed)
+        urgent = [product for product in self._rows.changed if is_urgent(held[product])]
         scores = Scores(self._counting.serving, self._clock.watermark, self._plan.bucket)
-        for products in portions(self._stale.next(renewals), SCORED):
-            for product in products:
-                if product in self._rows.held:
-                    self._stale.remove(product)
-                    scores.add(product, self._rows.change(product))
+        for products in portions(self._stale.turn(urgent, renewals), SCORED):
+            for product in [product for product in products if product in held]:
+                self._stale.remove(product)
+                scores.add(product, self._rows.change(product))
             yield
         letters, self._letters = [*self._letters, *self._lessons(), *scores.letters], []
         changes = Changes(
