@@ -253,7 +253,8 @@ def test_erasing_removes_a_customer_and_nobody_else(
     book = Book()
     book.read(*steps)
     book.store()
-    book.ledger.erase("u", BEGIN + until * MINUTE)
+    gone = book.ledger.erase("u", BEGIN + until * MINUTE)
+    assert gone <= {s.product for s in steps if s.customer == "u" and s.minute <= until}
     if store:
         book.store()
     book.pass_(10_000)

@@ -89,7 +89,8 @@ class Counting:
         elif kind == "forget":
             self.candidates.drop(entry[4], entry[5])
         elif kind == "erase":
-            self._ledger.erase(entry[5], entry[3])
+            for product in sorted(self._ledger.erase(entry[5], entry[3])):
+                self.candidates.drop(product, entry[5])
         else:
             self._order(entry)
 

@@ -256,15 +256,18 @@ class Ledger:
         self._changed[id_] = None
         heapq.heappush(self._due, (click.due, id_))
 
-    def erase(self, customer: str, until: int) -> None:
-        """Forget what a customer did up to a time."""
-        for id_, entry in list(self._entries.items()):
-            if (
-                isinstance(entry, Click | Sale)
-                and entry.customer == customer
-                and entry.time <= until
-            ):
-                self._remove(id_)
+    def erase(self, customer: str, until: int) -> set[str]:
+        """Forget what a customer did up to a time; name the products to which it was done."""
+        done = {
+            id_: entry.product
+            for id_, entry in self._entries.items()
+            if isinstance(entry, Click | Sale)
+            and entry.customer == customer
+            and entry.time <= until
+        }
+        for id_ in done:
+            self._remove(id_)
+        return set(done.values())
 
     def changes(self) -> dict[str, bytes | None]:
         """What is to be stored since the last call, by id; None deletes."""

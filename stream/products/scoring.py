@@ -29,7 +29,8 @@ def score(
         bucket: Length of a demand bucket, ms.
         about: What the document is about, its first fields.
     """
-    now = max(watermark, row.at)
+    known = watermark or row.at or row.told  # the catalogue may speak before anything happens
+    now = max(known, row.at)
     outlook = foreseen(about.get("product", ""), row, serving, now, bucket)
     x = features(row, now, outlook.rising, outlook.expected)
     served = serving.potential[SCORE_HORIZON].served
@@ -43,7 +44,7 @@ def score(
         "trend": round(exp(x[_TREND] or 0.0), 3),
         "reasons": reasons(served, x),
         "evidence": {kind: round(total) for kind, total in zip(KINDS, row.totals, strict=True)},
-        "as_of": rfc3339(Millis(watermark or row.at)),
+        "as_of": rfc3339(Millis(known)),
         "model": serving.name,
         "cold": row.totals[0] < ENOUGH_VIEWS or now - row.first < HOUR,
         "category": row.category,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ class Arrival(NamedTuple):
         topic: Where.
         partition: Where.
         value: Its content.
-        event: What it says; None if it is to be refused.
+        event: What it says: an event, a listing, an erasure; None if it is to be refused.
     """
 
     at: float
@@ -112,7 +112,10 @@ class Verdict:
 def drawn(seed: int) -> Plan:
     """Draw a history. Which faults there are, and how many, differs from seed to seed."""
     dice = Random(seed)
-    arrivals = sorted(shop(dice), key=lambda arrival: arrival.at)
+    said = list(office(Random(~seed)))
+    gone = {a.event["customer"] for a in said if a.event and a.topic == "erasures"}
+    sent = [arrival for arrival in shop(dice) if not _is_void(arrival.event, gone)]
+    arrivals = sorted([*sent, *said], key=lambda arrival: arrival.at)
     kinds = [kind for kind in KINDS if dice.random() < 0.5]
     size = Size(
         rows=dice.choice([2, 1_000]),
@@ -167,6 +170,26 @@ def shop(dice: Random) -> Iterator[Arrival]:
     for n in range(dice.randrange(3)):
         place = ("clicks", dice.randrange(PARTITIONS))
         yield Arrival(SENDING * dice.random(), *place, BAD[n][1], None)
+
+
+def office(dice: Random) -> Iterator[Arrival]:
+    """Invent what the shop itself says: its catalogue, and now and then who is to be forgotten."""
+    for n in range(dice.randrange(5)):
+        product = dice.choice(["p0", "p1", "gift", "never seen"])
+        listing = {"product_id": product, "time": BEGIN + n * MINUTE, "category": f"c{n % 2}"}
+        listing["title"] = f"title {n}"
+        where = dice.choice([home(product, PARTITIONS), dice.randrange(PARTITIONS)])
+        yield Arrival(SENDING * dice.random(), "catalog", where, orjson.dumps(listing), listing)
+    if dice.random() < 0.3:
+        user = f"u{dice.randrange(4)}"
+        request = {"customer": NAMES.of(user), "time": BEGIN + 3 * HOUR}
+        where = home(user, PARTITIONS)
+        yield Arrival(SENDING * dice.random(), "erasures", where, orjson.dumps(request), request)
+
+
+def _is_void(event: Event | None, gone: Collection[str]) -> bool:
+    """Whether it is a refund by who is forgotten: nobody may know any more what was bought."""
+    return event is not None and event["type"] == "refund" and NAMES.of(event["user_id"]) in gone
 
 
 def arrival(event: Event, at: float, dice: Random) -> Arrival:
@@ -224,13 +247,19 @@ def judged(world: World, plan: Plan, *, ended: bool = False) -> Iterator[str]:
         plan: What was sent.
         ended: All workers have ended; what one told with its last checkpoint nobody has read.
     """
-    events = [arrival.event for arrival in plan.arrivals if arrival.event is not None]
+    said: dict[str, list[Event]] = defaultdict(list)
+    for arrival in plan.arrivals:
+        if arrival.event is not None:
+            said[arrival.topic].append(arrival.event)
+    events = [*said["clicks"], *said["orders"]]
+    gone = {request["customer"] for request in said["erasures"]}
     checks = {
         "totals": _totals(world.store, events),
-        "customers": _customers(world.store, events),
+        "catalogue": _catalogue(world.store, said["catalog"]),
+        "customers": _customers(world.store, events, gone),
         "refused": _refused(world, plan),
         "lessons": () if ended or world.size.forgets else _lessons(world),
-        "labels": () if ended or world.size.forgets else _labels(world, events),
+        "labels": () if ended or world.size.forgets else _labels(world, events, gone),
         "scores": _scores(world),
         "waking": _wakes(world),
     }
@@ -257,13 +286,32 @@ def _totals(store: MemoryStore, events: Iterable[Event]) -> Iterator[str]:
             yield f"{product} has {found.get(product)}, sent was {expected.get(product)}"
 
 
-def _customers(store: MemoryStore, events: Iterable[Event]) -> Iterator[str]:
-    """Every customer's row and profile are what was sent of it, each event once."""
+def _catalogue(store: MemoryStore, listings: Iterable[Event]) -> Iterator[str]:
+    """Of every product the catalogue's latest word is known, wherever it was sent."""
+    latest = {said["product_id"]: said for said in sorted(listings, key=lambda said: said["time"])}
+    rows = dict(_rows(store, "products"))
+    for product, said in latest.items():
+        row = ProductRow.decode(product, rows.get(product))
+        if (row.title, row.category) != (said["title"], said["category"]):
+            yield f"{product} is called {row.title, row.category}, said was {said}"
+
+
+def _customers(store: MemoryStore, events: Iterable[Event], gone: Collection[str]) -> Iterator[str]:
+    """Every customer's row and profile are what was sent of it, each event once.
+
+    Of those who are `gone` nothing is left.
+    """
     unique = {event["event_id"]: event for event in events}.values()
     expected: dict[str, list[float]] = defaultdict(lambda: [0, 0])
     for event in unique:
-        if event["type"] != "refund":
-            expected[NAMES.of(event["user_id"])][event["type"] == "purchase"] += 1
+        customer = NAMES.of(event["user_id"])
+        if event["type"] != "refund" and customer not in gone:
+            expected[customer][event["type"] == "purchase"] += 1
+    for name in gone:
+        if keys.customer(name) in store.documents:
+            yield "one who was forgotten has a profile"
+        if any(name in members for key, members in store.rankings.items() if "candidates" in key):
+            yield "one who was forgotten is a candidate"
     for name, raw in _rows(store, "customers"):
         row = CustomerRow.decode(name, raw)
         if [row.clicks, row.order_count] != expected[name]:
@@ -334,8 +382,8 @@ class _Label(NamedTuple):
     positive: bool
 
 
-def _labels(world: World, events: Iterable[Event]) -> Iterator[str]:
-    """Every click has one label, and a late positive at most; the last word is the truth."""
+def _told_labels(world: World) -> dict[int, _Label]:
+    """What the learner was told of clicks, by their times."""
     found: dict[int, _Label] = {}
     for contents in _told(world).values():
         kind, *what = contents[0]
@@ -345,6 +393,15 @@ def _labels(world: World, events: Iterable[Event]) -> Iterator[str]:
             found[tail[0]] = _Label(
                 before.first + (not late), before.late + late, positive=before.positive or positive
             )
+    return found
+
+
+def _labels(world: World, events: Iterable[Event], gone: Collection[str]) -> Iterator[str]:
+    """Every click has one label, and a late positive at most; the last word is the truth.
+
+    Those of customers who are `gone` may have been told before they were forgotten.
+    """
+    found = _told_labels(world)
     unique = {event["event_id"]: event for event in events}.values()
     bought: dict[tuple[str, str], list[int]] = defaultdict(list)
     for event in unique:
@@ -352,6 +409,9 @@ def _labels(world: World, events: Iterable[Event]) -> Iterator[str]:
             for item in event["items"]:
                 bought[event["user_id"], item["product_id"]].append(event["time"])
     clicks = {event["time"]: event for event in unique if "product_id" in event}
+    for time in [time for time, e in clicks.items() if NAMES.of(e["user_id"]) in gone]:
+        clicks.pop(time)
+        found.pop(time, None)
     for time in sorted(clicks.keys() - found.keys()):
         yield f"the click at {time} has no label"
     for time in sorted(found.keys() - clicks.keys()):
