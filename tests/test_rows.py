@@ -1,11 +1,12 @@
 """Rows in memory, and documents that wait to be renewed: bounded, and nothing forgotten."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.memo import Memo
 from stream.renewals import Renewals, without_renewals
-from stream.rows import Rows
+from stream.rows import PackedRows, Rows
 
 ids = st.sampled_from("abcdefgh")
 
@@ -26,13 +27,20 @@ class Count:
         return cls(int(raw or b"0"))
 
 
+kinds = pytest.mark.parametrize("kind", [Rows, PackedRows])
+
+
+@kinds
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 6), st.lists(st.tuples(st.lists(ids, max_size=4), st.booleans())))
+@given(
+    most=st.integers(0, 6),
+    rounds=st.lists(st.tuples(st.lists(ids, max_size=4), st.booleans())),
+)
 def test_however_few_rows_are_kept_none_loses_a_count(
-    most: int, rounds: list[tuple[list[str], bool]]
+    kind: type[Rows[Count]], most: int, rounds: list[tuple[list[str], bool]]
 ) -> None:
     """Rows go and come back between checkpoints, and add up to what happened."""
-    rows: Rows[Count] = Rows(most, Count.decode)
+    rows = kind(most, Count.decode)
     stored: dict[str, bytes | None] = {}
     flying: dict[str, bytes | None] = {}
     happened: dict[str, int] = {}
@@ -49,9 +57,10 @@ def test_however_few_rows_are_kept_none_loses_a_count(
     assert {id_: int(raw or b"") for id_, raw in stored.items()} == happened
 
 
-def test_rows_that_were_not_used_for_long_are_forgotten() -> None:
+@kinds
+def test_rows_that_were_not_used_for_long_are_forgotten(kind: type[Rows[Count]]) -> None:
     """Memory holds no more than it may, however many customers come by."""
-    rows: Rows[Count] = Rows(100, Count.decode)
+    rows = kind(100, Count.decode)
     for n in range(1_000):
         rows.add(dict.fromkeys(rows.missing([str(n)])))
         rows.change(str(n))
@@ -60,9 +69,10 @@ def test_rows_that_were_not_used_for_long_are_forgotten() -> None:
     assert len(rows.missing([str(n) for n in range(900)])) == 900
 
 
-def test_planned_work_keeps_its_rows() -> None:
+@kinds
+def test_planned_work_keeps_its_rows(kind: type[Rows[Count]]) -> None:
     """A checkpoint between choosing and folding takes nothing away."""
-    rows: Rows[Count] = Rows(0, Count.decode)
+    rows = kind(0, Count.decode)
     rows.add({"a": b"1", "b": b"2"})
     rows.stored(needed=["a", "not here"])
     assert rows.held["a"].number == 1

@@ -22,7 +22,7 @@ from stream.events.decode import Refused, decode
 from stream.events.types import Topic
 from stream.memo import Memo
 from stream.partitions import home
-from stream.rows import Rows
+from stream.rows import PackedRows
 from stream.settings import Stage
 from stream.shards import (
     MOST_RENEWED,
@@ -91,7 +91,7 @@ class CustomersShard:
         self._clock = Clock(notes.get("clock"))
         self._told = [0] * plan.partitions
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
-        self._rows: Rows[CustomerRow] = Rows(plan.rows, CustomerRow.decode)
+        self._rows = PackedRows(plan.rows, CustomerRow.decode)
         self._times = dict.fromkeys(TOPICS, 0)
         self._now: Millis | None = None
         capacity = CAPACITY if plan.sample else maxsize
