@@ -51,7 +51,9 @@ KNOWN = {
     "quix": Peer("Quix Streams", "quix"),
     "faust": Peer("Faust as documented", "faust", ("worker", "--loglevel", "ERROR"), share=0.25),
     "ours": Peer("ours, the small job", "ours"),
-    "sampled": Peer("ours, the small job, negatives sampled", "ours", (), {"PEER_SAMPLED": "yes"}),
+    "served": Peer(
+        "ours, the small job as the product does it", "ours", (), {"PEER_SERVED": "yes"}
+    ),
 }
 
 

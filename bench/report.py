@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import aims
 import limits
 import tables
 
@@ -48,7 +49,12 @@ def renewed(text: str, results: Results) -> str:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    return {"limits": ("load",), "catalogue": ("load", "start")}.get(name, (name,))
+    derived = {
+        "limits": ("load",),
+        "catalogue": ("load", "start"),
+        "aims": ("peers", "load", "start", "workers", "memory"),
+    }
+    return derived.get(name, (name,))
 
 
 def _of(name: str, results: Results) -> list[Mapping[str, Any]]:
@@ -62,6 +68,8 @@ def _shown(words: list[str], results: Results) -> str:
         return tables.markdown(limits.next_limit(*figures))
     if words[0] == "catalogue":
         return tables.markdown(limits.catalogue(*figures))
+    if words[0] == "aims":
+        return tables.markdown(aims.aims(*figures))
     found = tables.of(words[0], figures[0])
     chosen = [t for t in found if t.title.lower().startswith(" ".join(words[1:]))]
     return "\n\n".join(f"**{table.title}**\n\n{tables.markdown(table)}" for table in chosen)

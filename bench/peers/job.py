@@ -5,8 +5,9 @@ Redis. What is learned is of no use: whether an event is a cart or a purchase, f
 before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import exp
 
 import orjson
 from redis import Redis
@@ -61,10 +62,10 @@ class Job:
             "units": counts.units,
             "price": what.get("price") or 0.0,
         }
-        score = self._model.predict_proba_one(x)[True]
+        score = self.predict(x)
         positive = kind in ("add_to_cart", "purchase")
         if positive or not self._sampled or self._sampled(kind, time, event["user_id"], product):
-            self._model.learn_one(x, positive)
+            self.learn(x, positive=positive)
         if items:
             counts.units += what["quantity"]
         elif kind == "add_to_cart":
@@ -72,6 +73,50 @@ class Job:
         else:
             counts.views += 1.0
         return product, score
+
+    def predict(self, x: Mapping[str, float]) -> float:
+        """Probability by the model as it is."""
+        return float(self._model.predict_proba_one(x)[True])
+
+    def learn(self, x: Mapping[str, float], *, positive: bool) -> None:
+        """Learn whether it was a cart or a purchase."""
+        self._model.learn_one(x, positive)
+
+
+class ServedJob(Job):
+    """The same job as the product does it: River learns, and plain numbers predict.
+
+    What has been learned is written down as a factor and a mean for each feature, and that is
+    what is served until something more is learned. It gives the same scores.
+    """
+
+    def __init__(self, sampled: Sampled | None = None) -> None:
+        super().__init__(sampled)
+        self._terms: list[tuple[str, float, float]] | None = []
+        self._intercept = 0.0
+
+    def predict(self, x: Mapping[str, float]) -> float:
+        """Probability by what was written down."""
+        if self._terms is None:
+            self._terms = self._written()
+        value = self._intercept
+        for name, factor, mean in self._terms:
+            value += factor * (x[name] - mean)
+        return 1.0 / (1.0 + exp(-value))
+
+    def learn(self, x: Mapping[str, float], *, positive: bool) -> None:
+        """Learn, and write it down when it is asked for."""
+        super().learn(x, positive=positive)
+        self._terms = None
+
+    def _written(self) -> list[tuple[str, float, float]]:
+        scaler, model = self._model["StandardScaler"], self._model["LogisticRegression"]
+        self._intercept = model.intercept
+        return [
+            (name, weight / scaler.vars[name] ** 0.5, scaler.means[name])
+            for name, weight in model.weights.items()
+            if scaler.vars[name]
+        ]
 
 
 class Scores:

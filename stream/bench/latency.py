@@ -20,7 +20,9 @@ PROBES = 50
 LAST_ANSWERS = 30.0
 """Seconds that the last probes are waited for."""
 LOOK = 0.002
-"""Seconds between two looks."""
+"""Seconds between two looks …"""
+FEW = 10
+"""… while no more than so many are looked for; the more, the rarer, or looking would be a load."""
 SHARES = (0.5, 0.9, 0.99, 0.999)
 
 
@@ -137,4 +139,4 @@ async def _look(redis: Any, waiting: dict[str, float], delays: list[float]) -> N
         found = await redis.mget([keys.score(p) for p in probes]) if probes else []
         now = time.time()
         delays += [now - waiting.pop(p) for p, raw in zip(probes, found, strict=True) if raw]
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK * max(1.0, len(probes) / FEW))

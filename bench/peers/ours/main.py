@@ -1,14 +1,14 @@
 """The same small job through the record-batch transport: the engine alone, without its product.
 
-With PEER_SAMPLED it learns from what led to nothing as the product does in a busy shop: not from
-all of it, but from a sample of a bounded size.
+With PEER_SERVED it does it the way the product does: River learns, plain numbers predict, and of
+what led to nothing a sample of a bounded size is learned from.
 """
 
 import asyncio
 import os
 
 from asked import GROUP, KAFKA, REDIS, Stopwatch
-from job import Job, Scores
+from job import Job, Scores, ServedJob
 
 from stream.agents.app import make_app
 from stream.customers.sampling import Sampling
@@ -18,8 +18,9 @@ from stream.settings import Settings
 async def main() -> None:
     """Run one agent over both topics until all events have been seen."""
     settings = Settings(kafka=KAFKA, redis=REDIS, prefix=f"{GROUP}-", _env_file=None)
-    sampled = Sampling(settings.window).weigh if os.environ.get("PEER_SAMPLED") else None
-    watch, job, scores = Stopwatch(), Job(sampled), Scores(REDIS)
+    served = "PEER_SERVED" in os.environ
+    job = ServedJob(Sampling(settings.window).weigh) if served else Job()
+    watch, scores = Stopwatch(), Scores(REDIS)
 
     async def positions(assigned):
         return dict.fromkeys(assigned, 0)
