@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import orjson
 
 from stream import keys
-from stream.products.row import ProductRow
+from stream.products.row import CARTS, UNITS, VIEWS, WISHES, ProductRow
 from stream.products.scoring import score
 from stream.products.serving import Serving
 from stream.shards import Letter, Publication, Put, Rank, Say, Unrank
@@ -30,8 +30,8 @@ def is_urgent(row: ProductRow) -> bool:
 
 
 def _evidence(row: ProductRow) -> int:
-    views, *others = row.totals
-    return views + WORTH * sum(others)
+    totals = row.totals
+    return totals[VIEWS] + WORTH * (totals[CARTS] + totals[WISHES] + totals[UNITS])
 
 
 class Scores:
