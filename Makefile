@@ -45,7 +45,8 @@ demo: setup ## see it work: SECONDS=60, INPUT=a recorded log, FORMAT=its format 
 	@$(BIN)/stream demo --seconds $(SECONDS) $(if $(INPUT),--input '$(INPUT)') $(if $(FORMAT),--format '$(FORMAT)')
 
 test: setup ## run the tests
-	@$(BIN)/python -m pytest
+	@# Files side by side, each process with a Kafka and a Redis of its own; much of a test is waiting.
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 faults: setup ## kill, freeze, fill and cut what can be, under load: RATE=10000, ONLY=part of a name
 	@PYTHONPATH=tests $(BIN)/python -m faults --rate $(RATE) --only '$(ONLY)'
