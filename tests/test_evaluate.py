@@ -172,7 +172,7 @@ def is_blind_to(other: Sequence[Logged], log: Sequence[Logged], time: int) -> No
     assert said == said_before(rows_of_other, time)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.3, 0.99))
 def test_another_future_would_have_changed_no_prediction(seed: int, share: float) -> None:
     """Conversion, demand, potential and return: of any shop, from any moment on."""

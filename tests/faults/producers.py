@@ -152,7 +152,7 @@ def odd(trial: Trial) -> None:
 
 
 FAULTS = (
-    Fault("transactions, a quarter aborted", transactions, Transactional),
+    Fault("transactions, a quarter aborted", transactions, Transactional, short=False),
     Fault("gzip, snappy, lz4 and zstd by turns", compressed, Compressed, short=False),
     Fault("null, junk, records of 1 MiB and more", odd, Odd),
 )
