@@ -1,5 +1,6 @@
 """The rows of a shard that are in memory: the active ones, bounded; changed ones never leave."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -38,14 +39,14 @@ class Row(Protocol):
         ...
 
 
-class Rows(Generic[R]):
+class Rows(ABC, Generic[R]):
     """Rows by id, fetched when needed, forgotten when long unused.
 
-    They are kept in two generations: what is used moves to the young one, and when that is full
-    the old one is forgotten. That costs less than keeping all of them in order of use.
+    Those that rest are kept in two generations: what is used moves to the young one, and when that
+    is full the old one is forgotten. That costs less than keeping all of them in order of use.
 
     Attributes:
-        held: The young rows: all that `missing` was asked for of late, and that are there.
+        held: Those at hand: all that `missing` was asked for of late, and that are there.
         changed: Ids of those that differ from the checkpoint, in order of change.
     """
 
@@ -58,16 +59,15 @@ class Rows(Generic[R]):
         """
         self.held: dict[str, R] = {}
         self.changed: dict[str, None] = {}
-        self._old: dict[str, R] = {}
         self._most = most
         self._decode = decode
 
     def missing(self, ids: Iterable[str]) -> list[str]:
         """Name those that would have to be fetched; hold the others."""
-        held, old = self.held, self._old
+        held = self.held
         lacking = []
         for id_ in [id_ for id_ in ids if id_ not in held]:
-            row = old.pop(id_, None)
+            row = self._recall(id_)
             if row is None:
                 lacking.append(id_)
             else:
@@ -78,11 +78,6 @@ class Rows(Generic[R]):
         """Take fetched rows in."""
         for id_, raw in found.items():
             self.held[id_] = self._decode(id_, raw)
-
-    def everything(self) -> Iterator[tuple[str, R]]:
-        """All rows in memory, by id."""
-        yield from ((id_, row) for id_, row in self._old.items() if id_ not in self.held)
-        yield from self.held.items()
 
     def change(self, id_: str) -> R:
         """The row, marked as changed."""
@@ -109,57 +104,81 @@ class Rows(Generic[R]):
         self._rest(changed, needed)
         return changed
 
+    def stored(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
+        """Write all changes at once."""
+        return at_once(self.storing(needed))
+
+    @abstractmethod
+    def everything(self) -> Iterator[tuple[str, R]]:
+        """All rows in memory, by id."""
+
+    @abstractmethod
+    def _recall(self, id_: str) -> R | None:
+        """One that rests, or None."""
+
+    @abstractmethod
+    def _rest(self, changed: Mapping[str, bytes | None], needed: Collection[str]) -> None:
+        """Let rows rest that are not needed, and forget those that were not used for long."""
+
+
+class WholeRows(Rows[R]):
+    """Rows that rest as they are, at hand until their generation is full.
+
+    For rows that are used again and again.
+    """
+
+    def __init__(self, most: int, decode: Callable[[str, bytes | None], R]) -> None:
+        super().__init__(most, decode)
+        self._old: dict[str, R] = {}
+
+    def everything(self) -> Iterator[tuple[str, R]]:
+        """All rows in memory, by id."""
+        yield from ((id_, row) for id_, row in self._old.items() if id_ not in self.held)
+        yield from self.held.items()
+
+    def _recall(self, id_: str) -> R | None:
+        return self._old.pop(id_, None)
+
     def _rest(self, _: Mapping[str, bytes | None], needed: Collection[str]) -> None:
-        """Forget rows that were not used for long."""
         held = self.held
         if len(held) > self._most // 2:
             self._old = held
             self.held = {id_: held[id_] for id_ in needed if id_ in held}
 
-    def stored(self, needed: Collection[str] = ()) -> dict[str, bytes | None]:
-        """Write all changes at once."""
-        return at_once(self.storing(needed))
-
 
 class PackedRows(Rows[R]):
-    """Rows that are kept as bytes between two checkpoints, and read again when they are used.
+    """Rows that rest as bytes between two checkpoints, and are read again when they are used.
 
     For rows of which there are many, each used rarely: bytes take a quarter of the room.
     """
 
     def __init__(self, most: int, decode: Callable[[str, bytes | None], R]) -> None:
         super().__init__(most, decode)
-        self._packed: dict[str, bytes] = {}
-        self._long_packed: dict[str, bytes] = {}
-
-    def missing(self, ids: Iterable[str]) -> list[str]:
-        """Name those that would have to be fetched; hold the others."""
-        held, packed = self.held, self._packed
-        lacking = []
-        for id_ in [id_ for id_ in ids if id_ not in held]:
-            raw = packed.get(id_) or self._long_packed.get(id_)
-            if raw is None:
-                lacking.append(id_)
-            else:
-                packed[id_] = raw
-                held[id_] = self._decode(id_, raw)
-        return lacking
+        self._young: dict[str, bytes] = {}
+        self._old: dict[str, bytes] = {}
 
     def add(self, found: Mapping[str, bytes | None]) -> None:
         """Take fetched rows in."""
         super().add(found)
-        self._packed.update({id_: raw for id_, raw in found.items() if raw is not None})
+        self._young.update({id_: raw for id_, raw in found.items() if raw is not None})
 
     def everything(self) -> Iterator[tuple[str, R]]:
         """All rows in memory, by id."""
-        for id_, raw in {**self._long_packed, **self._packed}.items():
+        for id_, raw in {**self._old, **self._young}.items():
             if id_ not in self.held:
                 yield id_, self._decode(id_, raw)
         yield from self.held.items()
 
+    def _recall(self, id_: str) -> R | None:
+        raw = self._young.get(id_) or self._old.get(id_)
+        if raw is None:
+            return None
+        self._young[id_] = raw
+        return self._decode(id_, raw)
+
     def _rest(self, changed: Mapping[str, bytes | None], needed: Collection[str]) -> None:
-        """Pack what is not needed. Of what has just changed, the bytes that are being stored."""
-        self._packed.update({id_: trimmed(raw) for id_, raw in changed.items() if raw is not None})
+        # Of what has just changed, the bytes that are being stored.
+        self._young.update({id_: trimmed(raw) for id_, raw in changed.items() if raw is not None})
         self.held = {id_: self.held[id_] for id_ in needed if id_ in self.held}
-        if len(self._packed) > self._most // 2:
-            self._packed, self._long_packed = {}, self._packed
+        if len(self._young) > self._most // 2:
+            self._young, self._old = {}, self._young

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stream.memo import Memo
 from stream.renewals import Renewals, without_renewals
-from stream.rows import PackedRows, Rows
+from stream.rows import PackedRows, Rows, WholeRows
 
 ids = st.sampled_from("abcdefgh")
 
@@ -27,7 +27,7 @@ class Count:
         return cls(int(raw or b"0"))
 
 
-kinds = pytest.mark.parametrize("kind", [Rows, PackedRows])
+kinds = pytest.mark.parametrize("kind", [WholeRows, PackedRows])
 
 
 @kinds

@@ -10,7 +10,7 @@ from stream.products.foresight import KEPT_BUCKETS, WEEK, Foresight
 from stream.products.ledger import Ledger, Watch, Window
 from stream.products.row import ORDERS, UNITS, WIDTH, ProductRow
 from stream.products.serving import Serving
-from stream.rows import Rows
+from stream.rows import WholeRows
 from stream.units import DAY, HOUR
 
 PRICES_SEEN = 1_000.0
@@ -41,7 +41,7 @@ class Categories:
             waiting: What `waiting` gave out.
         """
         self._bucket = bucket
-        self.rows: Rows[ProductRow] = Rows(most, ProductRow.decode)
+        self.rows = WholeRows(most, ProductRow.decode)
         self.prices: dict[str, tuple[float, float]] = {
             c: (n, mean) for c, (n, mean) in orjson.loads(notes.get("prices", b"{}")).items()
         }

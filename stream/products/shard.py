@@ -19,7 +19,7 @@ from stream.products.publishing import Scores, is_urgent
 from stream.products.row import ProductRow
 from stream.products.serving import Serving
 from stream.renewals import Renewals, without_renewals
-from stream.rows import Rows
+from stream.rows import WholeRows
 from stream.settings import Stage
 from stream.shards import (
     MOST_RENEWED,
@@ -80,7 +80,7 @@ class ProductsShard:
         self._clock = Clock(notes.get("clock"), senders)
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
         self._serial: int = orjson.loads(notes.get("serial", b"0"))
-        self._rows: Rows[ProductRow] = Rows(plan.rows, ProductRow.decode)
+        self._rows = WholeRows(plan.rows, ProductRow.decode)
         self._ledger = Ledger(plan.wait, plan.window, plan.bucket, without_renewals(memory.waiting))
         since = orjson.loads(notes.get("since", b"0"))
         self._counting = Counting(
