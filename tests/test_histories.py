@@ -29,7 +29,7 @@ from stream.redis import checkpoints
 from stream.shards import Changes
 from stream.wire import Inbox, Message
 
-SEEDS = int(os.environ.get("SEEDS", "250"))
+SEEDS = int(os.environ.get("SEEDS", "1000"))
 BLOCK = 50
 WITHIN = 200
 """Seeds within which each planted bug is found."""
