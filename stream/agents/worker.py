@@ -127,7 +127,7 @@ class Worker:
         # Rows come and go by reference count. What goes round in circles (a failed request and
         # its stack) is found among the young; to look at all that is held takes half a second.
         gc.freeze()
-        gc.set_threshold(5_000, NEVER)
+        gc.set_threshold(YOUNG, NEVER)
         tasks = [asyncio.create_task(run.run(self._stop)) for run in self.runs]
         others = [asyncio.create_task(work) for work in (self._refresh(), self._watch())]
         await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
