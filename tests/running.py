@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from sys import maxsize
 from typing import Any, NamedTuple
 
 import orjson
@@ -299,11 +300,18 @@ class Shop:
         return sum(self.totals()[kind] for kind in ("views", "carts", "wishes")) >= least
 
     async def settle(self, within: float = PATIENCE) -> None:
-        """Wait until every stage has read all there is, and all that came of it."""
-        deadline = time.monotonic() + within
+        """Wait until every stage has read all there is, and all that came of it.
+
+        Args:
+            within: Seconds after which it has failed if nothing more is read.
+        """
+        least, moved = maxsize, time.monotonic()
         while behind := await self._behind():
             self.see_workers()
-            assert time.monotonic() < deadline, f"not read after {within:.0f} s: {behind}"
+            left = sum(end - position for position, end in behind.values())
+            if left < least:
+                least, moved = left, time.monotonic()
+            assert time.monotonic() < moved + within, f"not read after {within:.0f} s: {behind}"
             await asyncio.sleep(0.2)
 
     async def _behind(self) -> dict[str, tuple[int, int]]:

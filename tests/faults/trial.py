@@ -210,7 +210,7 @@ class Trial:
         if self._settled is not None:
             return
         self.load.stop()
-        asyncio.run(self.shop.settle(self.patience * 2))
+        asyncio.run(self.shop.settle(self.patience))
         self.shop.happens(lambda: self.counted() == self.load.expected, SETTLED)
         self._settled = self.counted(), self.refused()
 
