@@ -9,6 +9,7 @@ EVENTS = 1000000
 ROUNDS = 3
 RATE = 10000
 ONLY =
+KEEP =
 # Of make bench.
 PARTS =
 PEERS =
@@ -48,8 +49,8 @@ test: setup ## run the tests
 	@# Files side by side, each process with a Kafka and a Redis of its own; much of a test is waiting.
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-faults: setup ## kill, freeze, fill and cut what can be, under load: RATE=10000, ONLY=part of a name
-	@PYTHONPATH=tests $(BIN)/python -m faults --rate $(RATE) --only '$(ONLY)'
+faults: setup ## kill, freeze, fill and cut what can be, under load: RATE=10000, ONLY=part of a name, KEEP=1: write docs/faults.json
+	@PYTHONPATH=tests $(BIN)/python -m faults --rate $(RATE) --only '$(ONLY)' $(if $(KEEP),--keep)
 
 check: setup ## format, lint, types, layers, links: what CI checks beside the tests
 	$(BIN)/ruff format --check .

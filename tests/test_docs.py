@@ -23,6 +23,8 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 from click.testing import CliRunner
+from faults import FAULTS
+from faults.table import COLUMNS, figures, kept
 from markdown_it import MarkdownIt
 from redis import Redis
 
@@ -419,11 +421,17 @@ def _counters() -> list[tuple[str, ...]]:
     return [("counter", "counts"), *rows]
 
 
+def _faults() -> list[tuple[str, ...]]:
+    rows = [(name, *figures(o), o.said) for name, o in kept().items()]
+    return [("fault", *COLUMNS, ""), *rows]
+
+
 TABLES: dict[str, Callable[[], list[tuple[str, ...]]]] = {
     "settings": _settings,
     "topics": _topics,
     "segments": _segments,
     "counters": _counters,
+    "faults": _faults,
     "formats": lambda: [("format",), *((f"`{name}`",) for name in known_formats())],
 }
 _MARKED = re.compile(r"<!-- (table|list): (\w+) -->(.*?)<!-- end -->", re.DOTALL)
@@ -445,6 +453,13 @@ def test_made_tables_are_fresh(document: Path) -> None:
     """Mend it with: python tests/test_docs.py."""
     text = document.read_text("utf-8")
     assert text == _MARKED.sub(_made, text)
+
+
+def test_every_fault_is_in_the_table_and_went_well() -> None:
+    """In the order of the code: nothing was lost, nothing counted twice, nothing else was wrong."""
+    found = kept()
+    assert list(found) == [fault.name for fault in FAULTS]
+    assert [outcome for outcome in found.values() if not outcome.right] == []
 
 
 @cache

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from faults import FAULTS
-from faults.table import table
+from faults.table import keep, table
 from faults.trial import Outcome, run
 from stream.embedded import embedded_servers
 
@@ -18,8 +18,9 @@ from stream.embedded import embedded_servers
 @click.command()
 @click.option("--rate", default=10_000, show_default=True, help="Events a second.")
 @click.option("--only", default="", help="Those whose name has this in it.")
+@click.option("--keep", "kept", is_flag=True, help="Write the figures to docs/faults.json.")
 @click.option("--short", is_flag=True, help="The form that is part of the tests.")
-def main(*, rate: int, only: str, short: bool) -> None:
+def main(*, rate: int, only: str, kept: bool, short: bool) -> None:
     """Inflict every fault on the real Kafka and Redis, and draw up the account.
 
     Exit status 1 if anything was lost, counted twice, or went wrong otherwise.
@@ -41,6 +42,8 @@ def main(*, rate: int, only: str, short: bool) -> None:
                 f"{fault.name}: {outcome.sent:,} events, {took}, {verdict}", highlight=False
             )
     console.print(table(outcomes))
+    if kept:
+        keep(outcomes, rate)
     sys.exit(not all(outcome.right for outcome in outcomes))
 
 

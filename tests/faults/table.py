@@ -1,12 +1,24 @@
-"""What became of every fault, as a table."""
+"""What became of every fault, as a table, and kept for docs/reliability.md."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from faults.trial import Outcome
 
+KEPT = Path(__file__).resolve().parents[2] / "docs" / "faults.json"
 COLUMNS = ("sent", "counted", "lost", "twice", "dead-lettered", "moved again, s", "peak, MiB")
+
+
+def figures(o: Outcome) -> list[str]:
+    """One for each column."""
+    counts = [f"{n:,}" for n in (o.sent, o.counted, o.lost, o.twice, o.letters)]
+    return [*counts, f"{o.stood:.1f}", f"{o.memory:.0f}"]
 
 
 def table(outcomes: Iterable[Outcome]) -> Table:
@@ -17,8 +29,21 @@ def table(outcomes: Iterable[Outcome]) -> Table:
         shown.add_column(column, justify="right")
     shown.add_column("")
     for o in outcomes:
-        figures = [f"{n:,}" for n in (o.sent, o.counted, o.lost, o.twice, o.letters)]
-        figures += [f"{o.stood:.1f}", f"{o.memory:.0f}"]
         note = o.said if o.right else f"{o.said} {o.failure.splitlines()[0] if o.failure else ''}"
-        shown.add_row(o.fault, *figures, note, style=None if o.right else "red")
+        shown.add_row(o.fault, *figures(o), note, style=None if o.right else "red")
     return shown
+
+
+def keep(outcomes: Sequence[Outcome], rate: int, path: Path = KEPT) -> None:
+    """Write down what came of these faults; what was kept of others stays."""
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    day = datetime.now(UTC).date().isoformat()
+    kept |= {o.fault: {"day": day, "rate": rate, **asdict(o)} for o in outcomes}
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+def kept(path: Path = KEPT) -> dict[str, Outcome]:
+    """What is written down, by the fault's name."""
+    found = json.loads(path.read_text())
+    names = Outcome.__dataclass_fields__
+    return {fault: Outcome(**{name: row[name] for name in names}) for fault, row in found.items()}
