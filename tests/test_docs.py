@@ -422,8 +422,11 @@ def _counters() -> list[tuple[str, ...]]:
 
 
 def _faults() -> list[tuple[str, ...]]:
-    rows = [(name, *figures(o), o.said) for name, o in kept().items()]
-    return [("fault", *COLUMNS, ""), *rows]
+    rows = [
+        (name, day, f"{rate:,}", *figures(outcome), outcome.said)
+        for name, (day, rate, outcome) in kept().items()
+    ]
+    return [("fault", "day", "events/s", *COLUMNS, ""), *rows]
 
 
 TABLES: dict[str, Callable[[], list[tuple[str, ...]]]] = {
@@ -459,7 +462,7 @@ def test_every_fault_is_in_the_table_and_went_well() -> None:
     """In the order of the code: nothing was lost, nothing counted twice, nothing else was wrong."""
     found = kept()
     assert list(found) == [fault.name for fault in FAULTS]
-    assert [outcome for outcome in found.values() if not outcome.right] == []
+    assert [row for row in found.values() if not row.outcome.right] == []
 
 
 @cache

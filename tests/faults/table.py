@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -13,6 +13,20 @@ from faults.trial import Outcome
 
 KEPT = Path(__file__).resolve().parents[2] / "docs" / "faults.json"
 COLUMNS = ("sent", "counted", "lost", "twice", "dead-lettered", "moved again, s", "peak, MiB")
+
+
+class Kept(NamedTuple):
+    """What is written down of a fault.
+
+    Attributes:
+        day: On which it was inflicted.
+        rate: Events a second.
+        outcome: What became of it.
+    """
+
+    day: str
+    rate: int
+    outcome: Outcome
 
 
 def figures(o: Outcome) -> list[str]:
@@ -36,14 +50,16 @@ def table(outcomes: Iterable[Outcome]) -> Table:
 
 def keep(outcomes: Sequence[Outcome], rate: int, path: Path = KEPT) -> None:
     """Write down what came of these faults; what was kept of others stays."""
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    written: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     day = datetime.now(UTC).date().isoformat()
-    kept |= {o.fault: {"day": day, "rate": rate, **asdict(o)} for o in outcomes}
-    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    written |= {o.fault: {"day": day, "rate": rate, **asdict(o)} for o in outcomes}
+    path.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n")
 
 
-def kept(path: Path = KEPT) -> dict[str, Outcome]:
-    """What is written down, by the fault's name."""
-    found = json.loads(path.read_text())
-    names = Outcome.__dataclass_fields__
-    return {fault: Outcome(**{name: row[name] for name in names}) for fault, row in found.items()}
+def kept(path: Path = KEPT) -> dict[str, Kept]:
+    """All that is written down, by the fault's name."""
+    written = json.loads(path.read_text())
+    return {
+        fault: Kept(row.pop("day"), row.pop("rate"), Outcome(**row))
+        for fault, row in written.items()
+    }
