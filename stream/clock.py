@@ -54,7 +54,7 @@ class Clock:
     stays in its year.
     """
 
-    __slots__ = ("_awaited", "_heard", "_marks", "_now", "watermark")
+    __slots__ = ("_awaited", "_heard", "_marks", "_now", "_since", "watermark")
 
     def __init__(self, state: bytes | None = None, awaited: Iterable[str] = ()) -> None:
         """Begin, or go on.
@@ -69,12 +69,15 @@ class Clock:
         self.watermark = Millis(watermark)
         self._marks: dict[str, int] = marks
         self._heard: dict[str, int] = {}
+        self._since: int | None = None
         self._now: int | None = None
 
     def hear(self, source: str, mark: int, now: Millis | None) -> None:
         """Take note of a source's mark. Without a wall clock (a replay) no source falls silent."""
         self._marks[source] = mark
         if now is not None:
+            if not self._heard:
+                self._since = now  # the first to be heard does not drag time along
             self._heard[source] = now
         self._advance(now)
 
@@ -86,10 +89,11 @@ class Clock:
         marks = self._marks
         if now is not None:
             # A source known from before a restart is waited for, too.
+            since = self._since = now if self._since is None else self._since
             marks = {
                 source: mark
                 for source, mark in {**self._awaited, **marks}.items()
-                if now - self._heard.setdefault(source, now) < PATIENCE
+                if now - self._heard.get(source, since) < PATIENCE
             }
         if marks:
             self.watermark = Millis(max(self.watermark, min(marks.values())))

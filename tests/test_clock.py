@@ -153,6 +153,17 @@ def test_a_source_that_was_never_heard_is_waited_for_for_a_while() -> None:
     assert silent.watermark >= BEGIN + 1_000
 
 
+def test_those_that_begin_late_are_waited_for_from_the_first_word_on() -> None:
+    """Whoever was there long before the others does not take their silence for an answer."""
+    clock = Clock(awaited=["a", "b"])
+    for second in range(60):
+        clock.tick(Millis(NOW + second * SECOND))
+    clock.hear("a", BEGIN + HOUR, Millis(NOW + 60 * SECOND))
+    assert clock.watermark == 0
+    clock.hear("b", BEGIN, Millis(NOW + 61 * SECOND))
+    assert clock.watermark == BEGIN
+
+
 def test_a_replay_waits_for_no_source_that_was_never_heard() -> None:
     """There is no wall clock by which it would ever be over."""
     clock = Clock(awaited=["a", "b"])

@@ -352,13 +352,14 @@ async def test_it_does_not_matter_which_topic_is_written_first(
 @pytest.mark.skipif(not LOG.exists(), reason=f"{LOG} is not here")
 async def test_what_is_learned_live_is_what_a_replay_learns(shop: Shop) -> None:
     """Though all orders are written before the clicks, each click gets the label of its time."""
-    # Time must pass for both, or the labels of the last clicks would still be waiting.
-    events = recorded() + passers_by("2019-10-01 05:00:00 UTC")
+    # Time must pass in both topics, or how many labels still wait would be the wall clock's to say.
+    events = recorded() + passers_by("2019-10-01T05:00:00Z")
     told = Replay(Settings(_env_file=None), SECRET)  # type: ignore[call-arg]
     values = [(event.topic, event.value) for event in events if isinstance(event.value, dict)]
     for topic, value in sorted(values, key=lambda one: str(one[1]["time"])):
         told.feed(topic, value)
     told.finish()
+    assert not told.refused
     totals = +Counter(told.totals())
     expected = counts(told.products)
 
@@ -452,11 +453,17 @@ def looked_at(products: Sequence[str], turn: int, time: int) -> list[Sent]:
 
 
 def passers_by(time: str) -> list[Sent]:
-    """Let enough customers look at something that every partition takes their time for true."""
+    """Let enough customers look at and buy something that each partition takes their time for true.
+
+    They buy what nobody looks at: no click of theirs is answered.
+    """
     events = []
     for number in range(100):
-        event = {"event_id": f"passer {number}", "type": "view_item", "time": time}
-        events.append(Sent("clicks", event | {"user_id": f"passer-{number}", "product_id": "door"}))
+        who = {"event_id": f"passer {number}", "time": time, "user_id": f"passer-{number}"}
+        events.append(Sent("clicks", who | {"type": "view_item", "product_id": "door"}))
+        lines = [{"product_id": "key", "quantity": 1, "price": 1}]
+        order = {"type": "purchase", "event_id": f"order {number}", "order_id": f"order {number}"}
+        events.append(Sent("orders", who | order | {"items": lines}))
     return events
 
 
