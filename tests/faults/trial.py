@@ -231,8 +231,9 @@ class Trial:
         return sum(n for kind, n in counts.items() if kind.startswith("refused:"))
 
     def outcome(self, fault: str) -> Outcome:
-        """Draw up the account."""
+        """Draw up the account. Of a fault that failed before it was settled, what can be known."""
         expected = self.load.expected
+        said = self.said if self._settled else f"{self.said} Not settled: lost may be unread."
         found, letters = self._settled or (Counter[tuple[str, str]](), 0)
         if self._settled is None:
             with suppress(RedisError, OSError):
@@ -246,7 +247,7 @@ class Trial:
             letters,
             self.stood,
             self.memory,
-            self.said,
+            said.strip(),
         )
 
     def _watch_memory(self) -> None:
