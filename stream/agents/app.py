@@ -54,6 +54,7 @@ def make_app(stage: Stage, settings: Settings, *, positions: Positions, carry: C
         broker_rebalance_timeout=settings.kafka_session / 1000 * 2,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=1 << 20,
+        consumer_metadata_max_age_ms=60_000,
         stream_buffer_maxsize=8,
         stream_wait_empty=False,
         topic_allow_declare=False,

@@ -151,6 +151,7 @@ def overtaken(trial: Trial) -> None:
     asyncio.run(trial.shop.settle(trial.patience))
     for worker in workers:
         worker.freeze()
+    time.sleep(1.0)  # for Kafka to answer what they have asked: it would be read, and counted
     before = Counter(trial.load.expected)
     trial.load.go_on()
     trial.rest(1.0, 2.0)
@@ -185,7 +186,7 @@ def offsets_wiped(trial: Trial) -> None:
 def partitions_added(trial: Trial) -> None:
     """Twice as many for `clicks`: a worker that starts refuses.
 
-    Those at work hear of it within five minutes, and count what lies there as they do strays.
+    Those at work hear of it within a minute, and count what lies there as they do strays.
     """
     trial.workers(2)
     asked(trial, lambda admin: admin.create_partitions({"clicks": NewPartitions(2 * PARTITIONS)}))
