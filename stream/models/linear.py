@@ -32,12 +32,19 @@ def probability(log_odds: float) -> float:
     return odds / (1.0 + odds)
 
 
+CERTAIN = 1e-9
+"""No share that was seen is taken to be nearer to never, or to always."""
+
+
 def log_odds(share: float) -> float:
-    """Turn a probability strictly between 0 and 1 into log-odds.
+    """Turn a probability into log-odds, which are finite though it was never seen to fail.
 
     >>> log_odds(0.5)
     0.0
+    >>> round(log_odds(1.0), 1), round(log_odds(0.0), 1)
+    (20.7, -20.7)
     """
+    share = min(max(share, CERTAIN), 1.0 - CERTAIN)
     return log(share / (1.0 - share))
 
 
