@@ -1,6 +1,6 @@
 """The learner: labels in, models out, the same whatever is cut, stored or sent twice."""
 
-from math import log
+from math import isfinite, log
 from random import Random
 from typing import Any
 
@@ -283,6 +283,21 @@ def test_a_damaged_snapshot_is_refused(name: str) -> None:
         with pytest.raises(BadSnapshot):
             LearnerShard(0, PLAN, Memory({**bench.notes, name: bad}))
     LearnerShard(0, PLAN, Memory(bench.notes))
+
+
+@pytest.mark.parametrize("seen", [0.0, 20_000.0])
+def test_where_all_labels_were_of_one_kind_the_rules_are_finite(seen: float) -> None:
+    """After long enough the share that is remembered is exactly 0, or exactly 1."""
+    models = Models()
+    potential = next(iter(models.products.potential.values()))
+    potential.restore({**potential.state(), "labels": 20_000.0, "risen": seen})
+    judged = models.conversion, models.returning
+    for model in judged:
+        state = model.state()
+        state["classifier"]["baseline"] = [20_000.0, seen]
+        model.restore(state)
+    judges = [model.judge() for model in (*judged, potential)]
+    assert all(isfinite(judge.rule.intercept) for judge in judges)
 
 
 def test_time_passes_and_nothing_comes_of_it() -> None:
