@@ -11,8 +11,6 @@ from stream.memo import trimmed
 from stream.shards import at_once, portions
 
 R = TypeVar("R", bound="Row")
-WRITTEN = 500
-"""Rows that are written in one step: some milliseconds."""
 
 
 def stored_values(raw: bytes, version: int) -> list[Any]:
@@ -97,7 +95,7 @@ class Rows(ABC, Generic[R]):
         """
         held = self.held
         changed: dict[str, bytes | None] = {}
-        for ids in portions(self.changed, WRITTEN):
+        for ids in portions(self.changed):
             changed.update({id_: held[id_].encode() for id_ in ids})
             yield
         self.changed = {}

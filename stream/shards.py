@@ -168,9 +168,17 @@ class Shard(Protocol):
         """
         ...
 
-    def fold(self, found: Mapping[str, bytes | None]) -> None:
-        """Fold what `due` chose, given the rows that it asked for."""
+    def folding(self, found: Mapping[str, bytes | None]) -> Generator[None, None, None]:
+        """Fold what `due` chose, given the rows that it asked for, in steps.
+
+        Others get their turn between two steps, but nothing may be asked of the shard before the
+        end that changes it.
+        """
         ...
+
+    def fold(self, found: Mapping[str, bytes | None]) -> None:
+        """Fold it in one go."""
+        at_once(self.folding(found))
 
     def tick(self, now: Millis) -> None:
         """Let time pass. `now` is the wall clock."""
@@ -183,8 +191,7 @@ class Shard(Protocol):
     def changing(self, renewals: int = MOST_RENEWED) -> "Changing":
         """Gather what has come since the last call, in steps; None in the end if nothing has.
 
-        A busy shard has thousands of rows to write: others get their turn between two steps.
-        Nothing may be folded before the end.
+        A busy shard has thousands of rows to write. Nothing may be folded before the end.
 
         Args:
             renewals: Public documents that are renewed at most.
@@ -193,7 +200,7 @@ class Shard(Protocol):
 
     def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
         """Gather it in one go."""
-        ...
+        return at_once(self.changing(renewals))
 
 
 Changing = Generator[None, None, Changes | None]
@@ -209,12 +216,16 @@ def at_once(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def portions(things: Iterable[T], most: int) -> Iterator[list[T]]:
-    """Cut what there is into lists of so many at most.
+STEP = 20
+"""Entries, rows or documents that are seen to in one step: some milliseconds at most."""
+
+
+def portions(things: Iterable[T], most: int | None = None) -> Iterator[list[T]]:
+    """Cut what there is into lists of so many at most, those of a step if nothing is said.
 
     >>> list(portions("abcde", 2))
     [['a', 'b'], ['c', 'd'], ['e']]
     """
     rest = iter(things)
-    while portion := list(islice(rest, most)):
+    while portion := list(islice(rest, most or STEP)):
         yield portion

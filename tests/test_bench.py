@@ -44,9 +44,9 @@ def test_it_says_how_much_a_worker_does(tmp_path: Path) -> None:
     assert figures["events"] == 20_000
     assert full["rate"] > 0
     assert full["commands"] > 0
-    parts = ("customers.offer", "products.fold", "products.changing", "products.save", "letters")
+    parts = ("customers.offer", "products.folding", "products.changing", "products.save", "letters")
     assert set(parts) <= set(figures["costs"])  # so few events may pass some before the first look
-    assert figures["costs"]["products.fold"] > 0
+    assert figures["costs"]["products.folding"] > 0
     assert sum(figures["costs"].values()) > 0
     assert figures["pauses"]["longest_ms"] > 0
     assert min(storage[name] for name in ("product_row", "customer_row", "waiting_click")) > 0
@@ -141,12 +141,12 @@ def test_costs_are_those_of_the_time_that_was_measured() -> None:
     """What the start took is left out, and what no part was asked for is the loop's."""
     lines = [
         (1.0, {"thread": 1.0, "process": 1.5}),
-        (2.0, {"products.fold": 0.5, "thread": 2.0, "process": 3.0}),
-        (9.0, {"products.fold": 9.0, "thread": 9.0, "process": 9.0}),
+        (2.0, {"products.folding": 0.5, "thread": 2.0, "process": 3.0}),
+        (9.0, {"products.folding": 9.0, "thread": 9.0, "process": 9.0}),
     ]
     report = Report(lines, [(0.5, 9.0, 9.0), (1.5, 0.001, 0.006), (1.6, 0.02, 0.004)])
     costs = report.costs(1.0, 2.0, 1_000_000)
-    assert costs == {"products.fold": 0.5, "loop": 0.5, "readers": 0.5}
+    assert costs == {"products.folding": 0.5, "loop": 0.5, "readers": 0.5}
     pauses = report.pauses(1.0, 2.0)
     assert (pauses["longest_ms"], pauses["own_ms"]) == (20.0, 4.0)
 

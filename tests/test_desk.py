@@ -10,6 +10,7 @@ from simulation.log import MemoryLog, MemoryProducer
 from simulation.store import MemoryCheckpoints, MemoryStore, Name
 
 from stream.agents.desk import Desk
+from stream.agents.turns import Turns
 from stream.customers.shard import CustomersPlan, CustomersShard
 from stream.errors import StoreDown
 from stream.kafka.post import Post
@@ -31,6 +32,7 @@ async def desk_of(checkpoints: MemoryCheckpoints) -> Desk:
         checkpoints,
         Post(lambda: MemoryProducer(log, DirectLine())),
         Patience(),
+        turns=Turns(),
         pause=0.05,
         hold=lambda _: None,
         behind=lambda: False,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from making import BEGIN
 
 from stream.products.ledger import Click, Label, Ledger, Sale, Watch, Window
+from stream.shards import at_once
 from stream.units import DAY, HOUR, MINUTE
 
 WAIT, WINDOW, BUCKET = HOUR, DAY, HOUR
@@ -56,7 +57,7 @@ class Book:
 
     def store(self) -> None:
         """Store what has changed, and go on with what was stored."""
-        for id_, raw in self.ledger.changes().items():
+        for id_, raw in at_once(self.ledger.storing()).items():
             if raw is None:
                 self.stored.pop(id_, None)  # some come and go between two checkpoints
             else:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from stream.agents.turns import Turns
 from stream.kafka.dead_letters import TOPIC as DEAD_LETTERS
 from stream.kafka.post import Post
 from stream.patience import Patience
@@ -63,6 +64,7 @@ class Desk:
         post: Post,
         patience: Patience,
         *,
+        turns: Turns,
         pause: float,
         hold: Hold,
         behind: Callable[[], bool],
@@ -75,6 +77,7 @@ class Desk:
             checkpoints: Where it is stored.
             post: Who sends its letters.
             patience: Who waits for neighbours.
+            turns: Says when it may decide.
             pause: Least time between two checkpoints, s.
             hold: Called when the topics change that are not to be read for now.
             behind: Says whether much is left to be read, so that public documents of now would
@@ -87,12 +90,14 @@ class Desk:
         self._checkpoints = checkpoints
         self._post = post
         self._patience = patience
+        self._turns = turns
         self._pause = pause
         self._hold = hold
         self._behind = behind
         self._held: set[str] = set()
         self._queue: asyncio.Queue[tuple[Batch, Ack] | None] = asyncio.Queue(MOST_QUEUED)
-        self._busy = asyncio.Lock()  # held from `due` to `fold`: no checkpoint in between
+        # Held from `due` to the end of `folding`: no checkpoint in between.
+        self._busy = asyncio.Lock()
         self._stirred = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -165,7 +170,7 @@ class Desk:
         await self._busy.acquire()
         missing = self.shard.due(LIMIT)
         if missing is not None:
-            self.shard.fold(await self._fetched(missing))
+            await self._turns.take(self.shard.folding(await self._fetched(missing)))
         # Not in a `finally`: what is due and not folded must never be in a checkpoint.
         self._busy.release()
         return missing is not None
@@ -214,7 +219,8 @@ class Desk:
         Only dead letters are sent first: whether a record is one does not depend on the checkpoint.
         """
         async with self._busy:
-            changes = await self._gathered()
+            renewals = FEW_RENEWED if self._behind() else MOST_RENEWED
+            changes = await self._turns.take(self.shard.changing(renewals))
             positions = self.shard.positions()
             self._unsaved = 0
         if changes is None and self._letters:
@@ -237,17 +243,6 @@ class Desk:
                 ack()
             else:
                 self._acks.append((topic, offset, ack))
-
-    async def _gathered(self) -> Changes | None:
-        """Take the steps that lead to the shard's changes; other work gets its turn in between."""
-        steps = self.shard.changing(FEW_RENEWED if self._behind() else MOST_RENEWED)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                changes: Changes | None = end.value
-                return changes
-            await asyncio.sleep(0)
 
     async def _save(self, changes: Changes) -> None:
         stage, partition = self.shard.stage, self.shard.partition

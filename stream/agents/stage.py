@@ -14,6 +14,7 @@ from faust.types.events import EventT
 from stream.agents.app import MakeApp, make_app
 from stream.agents.desk import Desk
 from stream.agents.shards import MakeShard
+from stream.agents.turns import Turns
 from stream.errors import (
     BrokerDown,
     Fenced,
@@ -60,6 +61,7 @@ class StageRun:
         post: Post,
         *,
         patience: Patience,
+        turns: Turns,
         behind: Callable[[], bool],
         accept_loss: bool = False,
         make_app: MakeApp = make_app,
@@ -73,6 +75,7 @@ class StageRun:
             checkpoints: Where shards are stored.
             post: Who sends their letters.
             patience: Who waits for neighbours.
+            turns: Those of all shards of the process.
             behind: Says whether the worker has much left to read.
             accept_loss: Whether to go on where Kafka no longer holds what was not read.
             make_app: Makes the member of the consumer group; a simulation has its own.
@@ -84,6 +87,7 @@ class StageRun:
         self._checkpoints = checkpoints
         self._post = post
         self._patience = patience
+        self._turns = turns
         self._behind = behind
         self._accept_loss = accept_loss
         self._make_app = make_app
@@ -231,6 +235,7 @@ class StageRun:
                 self._checkpoints,
                 self._post,
                 self._patience,
+                turns=self._turns,
                 pause=PAUSES[self.stage],
                 hold=partial(self._hold, app, partition),
                 behind=self._behind,

@@ -16,6 +16,7 @@ from stream import keys
 from stream.agents.desk import wall_clock
 from stream.agents.shards import shard_maker
 from stream.agents.stage import StageRun
+from stream.agents.turns import Turns
 from stream.customers.shard import CustomersShard
 from stream.errors import BadSnapshot, BrokerDown, NeighbourDown
 from stream.kafka.clients import make_producer
@@ -111,6 +112,7 @@ class Worker:
 
     async def _work(self, partitions: int) -> None:
         checkpoints = RedisCheckpoints(self.redis, self.settings.prefix, partitions)
+        turns = Turns()
         self.runs = [
             StageRun(
                 stage,
@@ -119,6 +121,7 @@ class Worker:
                 checkpoints,
                 self._post,
                 patience=self._patience,
+                turns=turns,
                 behind=self.behind,
                 accept_loss=self._accept_loss,
             )

@@ -34,12 +34,12 @@ BEAT = 0.005
 """Seconds between two beats of the heart; how much later one comes is how long a task waits."""
 SNAPSHOT = 0.1
 """Seconds between two lines of the books."""
-ASKED = ("offer", "due", "fold", "tick", "changing")
+ASKED = ("offer", "due", "folding", "tick", "changing")
 """What a shard is asked, at once or in steps."""
 SHARDS = (CustomersShard, ProductsShard, LearnerShard)
 
 Costs = dict[str, float]
-"""CPU seconds by part: `customers.fold`, `products.save`, `letters`, `thread`, `process`."""
+"""CPU seconds by part: `customers.folding`, `products.save`, `letters`, `thread`, `process`."""
 
 
 class Books:
@@ -182,7 +182,7 @@ class Report:
 def by_stage(costs: Mapping[str, float]) -> dict[str, float]:
     """Add up what the parts of each stage cost; the stages come first, as the data flows.
 
-    >>> by_stage({"products.fold": 4.0, "loop": 3.0, "customers.fold": 2.0, "customers.save": 1.0})
+    >>> by_stage({"products.due": 4.0, "loop": 3.0, "customers.due": 2.0, "customers.save": 1.0})
     {'customers': 3.0, 'products': 4.0, 'loop': 3.0}
     """
     stages = {part.partition(".")[0] for part in costs}

@@ -10,9 +10,6 @@ from stream.renewals import Renewals
 from stream.rows import Rows
 from stream.shards import Drop, Publication, Put, portions
 
-PROFILED = 100
-"""Profiles that are written in one step: some milliseconds."""
-
 
 class Profiles(Renewals):
     """Profiles that are to be renewed, and those that must go."""
@@ -43,7 +40,7 @@ class Profiles(Renewals):
         held = rows.held
         changed = [id_ for id_ in rows.changed if worth_a_profile(held[id_])]
         self.add(changed)
-        for customers in portions(self.turn(changed, most), PROFILED):
+        for customers in portions(self.turn(changed, most)):
             for customer in [customer for customer in customers if customer in held]:
                 self.remove(customer)
                 row = rows.change(customer)

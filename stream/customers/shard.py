@@ -31,7 +31,8 @@ from stream.shards import (
     Changing,
     Letter,
     Memory,
-    at_once,
+    Shard,
+    portions,
 )
 from stream.units import MINUTE, Millis
 from stream.wire import Entry, Inbox, pack
@@ -64,7 +65,7 @@ class CustomersPlan:
     sample: bool = True
 
 
-class CustomersShard:
+class CustomersShard(Shard):
     """Everything known of the customers of one partition."""
 
     stage: Stage = "customers"
@@ -192,25 +193,29 @@ class CustomersShard:
                 request = {**orjson.loads(raw), "type": ERASURE}
                 self._work.append((source, offset, request["customer"], request))
 
-    def fold(self, found: Mapping[str, bytes | None]) -> None:
+    def folding(self, found: Mapping[str, bytes | None]) -> Generator[None, None, None]:
         """Fold the chosen events into their customers' rows."""
         self._rows.add(found)
         held, count = self._rows.held, self._counting.count
         self._rows.changed.update(dict.fromkeys([customer for _, _, customer, _ in self._work]))
         heard: dict[str, list[tuple[int, str]]] = {"clicks": [], "orders": []}
-        for work in self._work:
-            _, _, customer, event = work
-            kind = event["type"]
-            if kind == ERASURE:
-                if self._counting.erase(work, held[customer]):
-                    self._profiles.erase(customer)
-                    self._looking.reminders.remove(customer)
-                continue
-            count(work, held[customer])
-            heard["orders" if kind in ORDERED else "clicks"].append((event["time"], customer))
-        for customer in self._looks:
-            if self._looking.look(customer, self._rows.change(customer), self._clock.watermark):
-                self._profiles.add([customer])
+        for some in portions(self._work):
+            for work in some:
+                _, _, customer, event = work
+                kind = event["type"]
+                if kind == ERASURE:
+                    if self._counting.erase(work, held[customer]):
+                        self._profiles.erase(customer)
+                        self._looking.reminders.remove(customer)
+                    continue
+                count(work, held[customer])
+                heard["orders" if kind in ORDERED else "clicks"].append((event["time"], customer))
+            yield
+        for looks in portions(self._looks):
+            for customer in looks:
+                if self._looking.look(customer, self._rows.change(customer), self._clock.watermark):
+                    self._profiles.add([customer])
+            yield
         self._looks.clear()
         for topic, times in heard.items():
             if times:
@@ -228,12 +233,8 @@ class CustomersShard:
         """Topics of which enough is queued."""
         return self._merge.full()
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
-        """Everything since the last call."""
-        return at_once(self.changing(renewals))
-
     def changing(self, renewals: int = MOST_RENEWED) -> Changing:
-        """The same in steps."""
+        """Gather what has come since the last call; profiles that have changed are written."""
         if not (self._stirred or self._profiles):
             return None
         mark = self._clock.watermark

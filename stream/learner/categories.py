@@ -1,6 +1,6 @@
 """Categories, which span partitions: what happened in each, what is forecast, what came of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 import orjson
 
@@ -121,9 +121,9 @@ class Categories:
         last = row.sold(window.bucket - length, window.bucket)
         return Noted.decoded(orjson.loads(window.tail))._replace(last=last), sold
 
-    def waiting(self) -> dict[str, bytes | None]:
-        """What is to be stored of forecasts since the last call, by id; None deletes."""
-        return self._ledger.changes()
+    def waiting(self) -> Generator[None, None, dict[str, bytes | None]]:
+        """Write what has changed of forecasts since the last call, by id, in steps."""
+        return self._ledger.storing()
 
     def notes(self) -> dict[str, bytes]:
         """What else is to be stored."""

@@ -13,9 +13,6 @@ from stream.rows import Rows
 from stream.shards import Publication, Put, Rank, portions
 from stream.units import Millis
 
-SCORED = 50
-"""Categories that are scored in one step: some milliseconds."""
-
 
 def models_of(serving: Serving) -> Iterator[Put]:
     """The models, for products shards, and then their version, which they look at."""
@@ -37,7 +34,7 @@ def scoring(
     """
     published: list[Publication] = []
     ranks: dict[str, float] = {}
-    for categories in portions(rows.changed, SCORED):
+    for categories in portions(rows.changed):
         for category in categories:
             document = score(rows.held[category], serving, watermark, bucket, {})
             ranks[category] = document["score"]

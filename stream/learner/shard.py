@@ -1,7 +1,7 @@
 """The learner shard: settled labels in, models and category scores out."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,8 @@ from stream.shards import (
     Memory,
     Publication,
     Put,
-    at_once,
+    Shard,
+    portions,
 )
 from stream.units import MINUTE, SECOND, Millis
 from stream.wire import Entry, Inbox
@@ -59,7 +60,7 @@ class LearnerPlan:
     stored: bool = True
 
 
-class LearnerShard:
+class LearnerShard(Shard):
     """All models, and what is known of categories, which span partitions."""
 
     stage: Stage = "learner"
@@ -167,19 +168,23 @@ class LearnerShard:
         else:
             self._said.append(said)
 
-    def fold(self, found: Mapping[str, bytes | None]) -> None:
+    def folding(self, found: Mapping[str, bytes | None]) -> Generator[None, None, None]:
         """Judge what was predicted, then learn."""
         categories = self._categories
         categories.rows.add(found)
-        for told in self._told:
-            if isinstance(told, Watch):
-                categories.close(told, self._clock.watermark, self._foreseen_by())
-            elif (came := categories.settled(told, self._foreseen_by())) is not None:
-                self.models.categories.learn(told.horizon, *came)
-                self._foreseeing, self._came = None, True
-                self.counts["category_windows"] += 1
-        for watermark, entry in self._work:
-            self._learn(entry, watermark)
+        for some in portions(self._told):
+            for told in some:
+                if isinstance(told, Watch):
+                    categories.close(told, self._clock.watermark, self._foreseen_by())
+                elif (came := categories.settled(told, self._foreseen_by())) is not None:
+                    self.models.categories.learn(told.horizon, *came)
+                    self._foreseeing, self._came = None, True
+                    self.counts["category_windows"] += 1
+            yield
+        for examples in portions(self._work):
+            for watermark, entry in examples:
+                self._learn(entry, watermark)
+            yield
         for said in self._said:
             self._market.hear(said)
             self.counts["market"] += 1
@@ -272,12 +277,8 @@ class LearnerShard:
             for forecast in forecasts("", row, serving, time, self._plan.bucket):
                 yield forecast._replace(category=category)
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
-        """Everything since the last call, with a new snapshot if anything was learned."""
-        return at_once(self.changing(renewals))
-
     def changing(self, renewals: int = MOST_RENEWED) -> Changing:  # noqa: ARG002 (few enough)
-        """The same in steps."""
+        """Gather what has come since the last call, with a snapshot if anything was learned."""
         stored = self._plan.stored
         report = stored and self._unreported and self._is_time_to_report()
         if not (self._stirred or report):
@@ -320,7 +321,7 @@ class LearnerShard:
         letters, self._letters = self._letters, []
         return Changes(
             rows=(yield from self._categories.rows.storing()),
-            waiting=self._categories.waiting(),
+            waiting=(yield from self._categories.waiting()),
             notes=notes,
             letters=letters,
             published=published,

@@ -10,13 +10,14 @@ here too.
 """
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
 
 from stream.memo import trimmed
+from stream.shards import portions
 
 MOST_DORMANT = 2_000
 """Products that may be looked at once a week, at the same time."""
@@ -269,11 +270,15 @@ class Ledger:
             self._remove(id_)
         return set(done.values())
 
-    def changes(self) -> dict[str, bytes | None]:
-        """What is to be stored since the last call, by id; None deletes."""
+    def storing(self) -> Generator[None, None, dict[str, bytes | None]]:
+        """Write what has changed since the last call, by id, in steps; None deletes."""
         changed, self._changed = self._changed, {}
         entries = self._entries
-        return {id_: _encode(entries[id_]) if id_ in entries else None for id_ in changed}
+        stored: dict[str, bytes | None] = {}
+        for ids in portions(changed):
+            stored.update({i: _encode(entries[i]) if i in entries else None for i in ids})
+            yield
+        return stored
 
 
 def _encode(entry: Entry) -> bytes:

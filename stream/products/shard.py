@@ -1,7 +1,7 @@
 """The products shard: what happens to each product, what waits for its label, and the scores."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,11 @@ from stream.shards import (
     Changing,
     Letter,
     Memory,
-    at_once,
+    Shard,
     portions,
 )
 from stream.units import Millis
 from stream.wire import Entry, Inbox, pack
-
-SCORED = 50
-"""Products that are scored in one step: some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class ProductsPlan:
     predicted: Callable[[ClickPrediction], None] | None = None
 
 
-class ProductsShard:
+class ProductsShard(Shard):
     """Everything known of the products of one partition."""
 
     stage: Stage = "products"
@@ -155,20 +152,22 @@ class ProductsShard:
             source, product = f"catalog.{self.partition}", said["product_id"]
             self._work.append([source, offset, "catalog", said["time"], product, said])
 
-    def fold(self, found: Mapping[str, bytes | None]) -> None:
+    def folding(self, found: Mapping[str, bytes | None]) -> Generator[None, None, None]:
         """Fold the chosen work into the products' rows, in order."""
         self._rows.add(found)
         counting = self._counting
-        for work in self._work:
-            if isinstance(work, list):
-                if work[2] == "catalog":
-                    self._list(work)
+        for some in portions(self._work):
+            for work in some:
+                if isinstance(work, list):
+                    if work[2] == "catalog":
+                        self._list(work)
+                    else:
+                        counting.happen(work)
+                elif isinstance(work, Window):
+                    counting.settle(work)
                 else:
-                    counting.happen(work)
-            elif isinstance(work, Window):
-                counting.settle(work)
-            else:
-                counting.foresight.close(work, self._clock.watermark)
+                    counting.foresight.close(work, self._clock.watermark)
+            yield
         self._work.clear()
         for sender, mark in self._heard:
             if mark:
@@ -199,19 +198,15 @@ class ProductsShard:
         """Nothing here waits for another topic."""
         return ()
 
-    def changes(self, renewals: int = MOST_RENEWED) -> Changes | None:
-        """Everything since the last call; products that have changed are scored."""
-        return at_once(self.changing(renewals))
-
     def changing(self, renewals: int = MOST_RENEWED) -> Changing:
-        """The same in steps."""
+        """Gather what has come since the last call; products that have changed are scored."""
         if not (self._stirred or self._stale):
             return None
         held = self._rows.held
         self._stale.add(self._rows.changed)
         urgent = [product for product in self._rows.changed if is_urgent(held[product])]
         scores = Scores(self._counting.serving, self._clock.watermark, self._plan.bucket)
-        for products in portions(self._stale.turn(urgent, renewals), SCORED):
+        for products in portions(self._stale.turn(urgent, renewals)):
             for product in [product for product in products if product in held]:
                 self._stale.remove(product)
                 scores.add(product, self._rows.change(product))
@@ -219,7 +214,7 @@ class ProductsShard:
         letters, self._letters = [*self._letters, *self._lessons(), *scores.letters], []
         changes = Changes(
             rows=(yield from self._rows.storing(set(self._stale.next(MOST_RENEWED)))),
-            waiting={**self._ledger.changes(), **self._stale.changes()},
+            waiting={**(yield from self._ledger.storing()), **self._stale.changes()},
             notes=self._notes(),
             letters=letters,
             published=[*scores.publications(), *self._counting.candidates.publications()],

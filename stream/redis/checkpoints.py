@@ -1,5 +1,6 @@
 """Checkpoints in Redis: rows, notes, outbox and public documents in one fenced transaction."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -151,16 +152,16 @@ class RedisCheckpoints:
         Raises:
             Fenced: Somebody else has opened the shard since, or Redis has lost what was saved.
         """
+        commands = [*self._storing(stage, partition, saves + 1, changes)]
+        await asyncio.sleep(0)  # there may be thousands of rows, and as many documents
+        commands += self._publishing(changes)
         with redis_errors():
             await write_watching(
                 self._redis,
                 self._prefix + keys.checkpoint(stage, partition),
                 ("owner", "saves"),
                 partial(may_write, f"{stage}.{partition}", owner, saves),
-                [
-                    *self._storing(stage, partition, saves + 1, changes),
-                    *self._publishing(changes),
-                ],
+                commands,
             )
 
     async def confirm(self, stage: Stage, partition: int, owner: str, saves: int) -> None:

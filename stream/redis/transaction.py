@@ -1,5 +1,6 @@
 """A transaction of Redis that is written only if what it rests on allows it."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -77,6 +78,10 @@ async def _answers(connection: Any, commands: Sequence[Command]) -> list[Any]:
 
     hiredis packs them in C; redis-py's asyncio client would spend a microsecond on each argument.
     """
-    packed = b"".join([hiredis.pack_command(tuple(command)) for command in commands])
-    await connection.send_packed_command(packed)
+    packed = []
+    for command in commands:
+        packed.append(hiredis.pack_command(tuple(command)))
+        if len(command) > MOST_ARGUMENTS:
+            await asyncio.sleep(0)  # others get their turn after a large one
+    await connection.send_packed_command(b"".join(packed))
     return [await connection.read_response() for _ in commands]

@@ -18,7 +18,8 @@ from simulation.line import WorkerLine
 from simulation.log import Logged, MemoryLog, MemoryProducer, Place
 from simulation.loop import ACTOR, Loop
 from simulation.store import MemoryCheckpoints, MemoryStore, Name
-from stream.agents import desk
+from stream import shards
+from stream.agents import desk, turns
 from stream.agents.app import Carry
 from stream.agents.stage import StageRun
 from stream.agents.transport import Positions
@@ -109,7 +110,7 @@ class Worker:
         self._line = line
         self._post = post
         checkpoints = MemoryCheckpoints(world.store, line, PARTITIONS)
-        patience = Patience()
+        patience, turns_of_all = Patience(), turns.Turns()
         self.runs = [
             StageRun(
                 name,
@@ -118,6 +119,7 @@ class Worker:
                 checkpoints,
                 post,
                 patience=patience,
+                turns=turns_of_all,
                 behind=lambda: False,
                 make_app=self._made_app,
             )
@@ -421,6 +423,9 @@ def simulated(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         for target, name, value in (
             (desk, "time", world),
+            (turns, "time", world),
+            (turns, "TURN", 0.0),
+            (shards, "STEP", 2),
             (desk, "LIMIT", world.size.limit),
             (desk, "ENOUGH_UNSAVED", world.size.unsaved),
             (desk, "MOST_UNSAVED", 2 * world.size.unsaved),
