@@ -1,6 +1,6 @@
 """The learner shard: settled labels in, models and category scores out."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 
 from stream import keys
+from stream.backlog import Backlog
 from stream.clock import Clock
 from stream.events.dead_letters import dead_letter
-from stream.events.decode import Refused, decode
+from stream.events.decode import Refused
 from stream.learner.categories import Categories
 from stream.learner.market import Market
 from stream.learner.models import Models
@@ -74,8 +75,8 @@ class LearnerShard(Shard):
         notes = memory.notes
         self.partition = partition
         self._plan = plan
-        self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
-        self._queue: deque[tuple[str, int, Any]] = deque()
+        positions = orjson.loads(notes.get("positions", b"{}"))
+        self._backlog = Backlog("market", plan.ahead, positions)
         self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
         self._clock = Clock(notes.get("clock"))
         self.counts = Counter(orjson.loads(notes.get("counts", b"{}")))
@@ -116,23 +117,12 @@ class LearnerShard(Shard):
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""
-        waiting: dict[str, int] = {}
-        for topic, offset, _ in self._queue:
-            waiting.setdefault(topic, offset)
-        return {**self._read, **waiting}
+        return self._backlog.positions()
 
     def offer(self, batch: Batch, now: Millis | None) -> None:
         """Queue examples, and read what the market has to say."""
         self._now = now
-        self._read.setdefault(batch.topic, 0)
-        if batch.read:
-            if batch.topic == "market":
-                decoded = decode("market", batch.records, self._plan.ahead)
-                self._queue.extend(("market", offset, said) for _, offset, said in decoded)
-            else:
-                self._queue.extend((batch.topic, r.offset, r.value) for r in batch.records)
-            self._read[batch.topic] = batch.read
-            self._stirred = True
+        self._stirred |= self._backlog.put(batch)
 
     def due(self, limit: int) -> Sequence[str] | None:
         """Choose what time has told, or examples; name the categories that are not in memory."""
@@ -141,13 +131,13 @@ class LearnerShard(Shard):
         taken = bool(self._told)
         # What time tells comes between the same two messages, however many are taken at once.
         while (
-            self._queue
+            self._backlog
             and not self._told
             and len(self._work) < limit
             and self._clock.watermark // self._plan.bucket == bucket
         ):
             taken = True
-            topic, _, raw = self._queue.popleft()
+            topic, _, raw = self._backlog.take()
             if topic == "market":
                 self._hear(raw)
             elif raw and (message := self._inbox.open(raw)) is not None:

@@ -1,15 +1,16 @@
 """The products shard: what happens to each product, what waits for its label, and the scores."""
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from stream.backlog import Backlog
 from stream.clock import Clock
 from stream.events.dead_letters import dead_letter
-from stream.events.decode import Refused, decode
+from stream.events.decode import Refused
 from stream.partitions import home
 from stream.products.counting import Counting
 from stream.products.forecasting import forecasts
@@ -70,8 +71,8 @@ class ProductsShard(Shard):
         self._name = f"products.{partition}"
         self._plan = plan
         self._birth = memory.birth
-        self._read: dict[str, int] = orjson.loads(notes.get("positions", b"{}"))
-        self._queue: deque[tuple[str, int, Any]] = deque()
+        positions = orjson.loads(notes.get("positions", b"{}"))
+        self._backlog = Backlog("catalog", plan.ahead, positions)
         self._inbox = Inbox(memory.birth, orjson.loads(notes.get("inbox", b"{}")))
         senders = [f"customers.{sender}" for sender in range(plan.partitions)]
         self._clock = Clock(notes.get("clock"), senders)
@@ -101,24 +102,12 @@ class ProductsShard(Shard):
 
     def positions(self) -> dict[str, int]:
         """Next offset to read, by topic; topics never read are left out."""
-        waiting: dict[str, int] = {}
-        for topic, offset, _ in self._queue:
-            waiting.setdefault(topic, offset)
-        return {**self._read, **waiting}
+        return self._backlog.positions()
 
     def offer(self, batch: Batch, now: Millis | None) -> None:
         """Read a batch and queue what it says."""
         self._now = now
-        self._read.setdefault(batch.topic, 0)
-        if not batch.read:
-            return
-        if batch.topic == "catalog":
-            decoded = decode("catalog", batch.records, self._plan.ahead)
-            self._queue.extend(("catalog", offset, event) for _, offset, event in decoded)
-        else:
-            self._queue.extend((batch.topic, r.offset, r.value) for r in batch.records)
-        self._read[batch.topic] = batch.read
-        self._stirred = True
+        self._stirred |= self._backlog.put(batch)
 
     def due(self, limit: int) -> Sequence[str] | None:
         """Choose what time has told, then what was read; name the rows missing for it."""
@@ -130,9 +119,9 @@ class ProductsShard(Shard):
                 self._counting.label(told)
             else:
                 work.append(told)
-        while self._queue and len(work) < limit:
+        while self._backlog and len(work) < limit:
             taken = True
-            topic, offset, said = self._queue.popleft()
+            topic, offset, said = self._backlog.take()
             if topic == "catalog":
                 self._plan_listing(offset, said)
             elif said and (message := self._inbox.open(said)) is not None:
