@@ -251,6 +251,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
 
     async def perform_seek(self) -> None:
         """Go where the checkpoints say, instead of to the committed offsets."""
+        try:
+            await self._go()
+        except RuntimeError:  # the thread that asks Kafka has ended
+            if not self.should_stop:
+                raise
+
+    async def _go(self) -> None:
         positions = await self.transport.positions(self.assignment())
         self.handed = dict(positions)
         # In the consumer's thread: `seek` would take records from under its hands.
