@@ -252,12 +252,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
     async def perform_seek(self) -> None:
         """Go where the checkpoints say, instead of to the committed offsets."""
         try:
-            await self._go()
-        except RuntimeError:  # the thread that asks Kafka has ended
+            await self._seek_checkpoints()
+        except RuntimeError:  # the thread that asks Kafka has ended, with the app
             if not self.should_stop:
                 raise
 
-    async def _go(self) -> None:
+    async def _seek_checkpoints(self) -> None:
         positions = await self.transport.positions(self.assignment())
         self.handed = dict(positions)
         # In the consumer's thread: `seek` would take records from under its hands.
