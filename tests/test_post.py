@@ -60,7 +60,7 @@ class KafkaLog:
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self.topic = topic
-        self.make: Callable[[], Any] = partial(make_producer, settings, compress=False)
+        self.make: Callable[[], Any] = partial(make_producer, settings, at_once=True)
         self._settings = settings
 
     async def open(self) -> None:

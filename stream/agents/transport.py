@@ -7,7 +7,6 @@ control, commit and rebalance stay Faust's.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from aiokafka.consumer.fetcher import OffsetResetStrategy
@@ -16,7 +15,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from mode.threads import WorkerThread
+from mode.utils.futures import maybe_async
 
 from stream.errors import BrokerDown
 from stream.shards import Batch
@@ -32,23 +31,32 @@ FETCH_MS = 50
 """How long Kafka may wait for news before it answers a fetch, ms."""
 
 
-class _OwnThread(WorkerThread):  # type: ignore[misc]
-    """A thread that does not keep a process from ending because Kafka does not answer."""
+class _InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """aiokafka's consumer in the event loop of the app.
+
+    Faust gives it a loop and a thread of its own. They would wait for the interpreter at each
+    other's every step: scores came half as late again.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.daemon = True
+        super().__init__(*args, thread_loop=asyncio.get_running_loop(), **options)
+        self._serving: asyncio.Task[None] | None = None
 
-    def run(self) -> None:
-        # What it raises has been passed on to the app before.
-        with suppress(Exception, asyncio.CancelledError):
-            super().run()
+    async def start(self) -> None:
+        """Start; what is raised is passed on to the app."""
+        self._thread_started.set()
+        self._thread_running = self.parent_loop.create_future()
+        self.parent_loop.set_exception_handler(_unheard)
+        self._serving = self.parent_loop.create_task(self._serve())
+        self._serving.add_done_callback(_heard)
+        await self._thread_running
 
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Call it here."""
+        return await maybe_async(fun(*args, **options))
 
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread of aiokafka's consumer, that ends when it shall, and speaks through our log."""
-
-    Worker = _OwnThread
+    async def _gather_remaining_tasks(self) -> None:
+        """Leave alone what else the loop does; Faust would end it all."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Make the consumer; Faust would have it wait for 1.5 s at partitions without news.
@@ -61,46 +69,21 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         return consumer
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._asked = 0
-        self._fetching = asyncio.Lock()
-
     async def getmany(
         self,
         active_partitions: set[TP] | None,
         timeout: float,  # noqa: ASYNC109 (Faust calls it so)
     ) -> Mapping[Any, list[Any]]:
-        """Fetch from where that ends which was handed on last."""
-        self._asked += 1
-        records: Mapping[Any, list[Any]] = await self.call_thread(
-            self._fetch, self._asked, active_partitions, timeout
-        )
-        return records
+        """Fetch from where that ends which was handed on last.
 
-    async def _fetch(
-        self, number: int, partitions: set[TP] | None, patience: float
-    ) -> Mapping[Any, list[Any]]:
-        """Fetch, if whoever asked still waits.
-
-        A fetch that is under way when a rebalance begins goes on when that is over, and takes
-        records that nobody hands on any more: the position must then be put back.
+        What a fetch has brought is not handed on when a rebalance begins; the position has moved.
         """
-        consumer = self._ensure_consumer()
-        async with self._fetching:
-            if number != self._asked:
-                return {}
-            handed = self.consumer.handed
-            for tp, position in self.positions().items():
-                if handed.get(tp, position) != position:
-                    consumer.seek(driver.ensure_aiokafka_TP(tp), handed[tp])
-            records: Mapping[Any, list[Any]] = await self._fetch_records(
-                consumer,
-                partitions,
-                timeout=patience,
-                max_records=consumer._max_poll_records,  # noqa: SLF001
-            )
-            return records
+        consumer, handed = self._ensure_consumer(), self.consumer.handed
+        for tp, position in self.positions().items():
+            if handed.get(tp, position) != position:
+                consumer.seek(driver.ensure_aiokafka_TP(tp), handed[tp])
+        records: Mapping[Any, list[Any]] = await super().getmany(active_partitions, timeout)
+        return records
 
     def highwater(self, tp: TP) -> int | None:
         """Offset after the last record that can be read: an open transaction's are not yet."""
@@ -108,10 +91,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return end
 
     def positions(self) -> dict[TP, int]:
-        """Where each assigned partition is read next. Markers of transactions are behind it.
-
-        They change in `getmany` only, and who calls it may look from another thread.
-        """
+        """Where each assigned partition is read next. Markers of transactions are behind it."""
         subscription = self._ensure_consumer()._subscription.subscription  # noqa: SLF001
         assignment = None if subscription is None else subscription.assignment
         if assignment is None:
@@ -132,11 +112,6 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         strategy = OffsetResetStrategy.EARLIEST if allowed else OffsetResetStrategy.NONE
         self._ensure_consumer()._fetcher._default_reset_strategy = strategy  # noqa: SLF001
 
-    async def on_thread_started(self) -> None:
-        """Let nothing be logged of commits that came too late; nobody waits for them any more."""
-        asyncio.get_running_loop().set_exception_handler(_unheard)
-        await super().on_thread_started()
-
     async def on_thread_stop(self) -> None:
         """Leave the group and close the connections."""
         try:
@@ -146,9 +121,6 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def on_crash(self, msg: str, *fmt: Any, **_options: Any) -> None:
         """Write no stack trace: the app is told of the error, and the stage reports it."""
-
-    async def _wakeup_timer_in_thread(self) -> None:
-        """Let the other event loop sleep."""
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Tell Kafka how far we are, or let it be: only lag monitors read it."""
@@ -189,8 +161,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
         client = self._thread._consumer  # noqa: SLF001
         return None if client is None else client._coordinator._pending_exception  # noqa: SLF001
 
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> _InLoop:
+        return _InLoop(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(
         self,
@@ -251,16 +223,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
 
     async def perform_seek(self) -> None:
         """Go where the checkpoints say, instead of to the committed offsets."""
-        try:
-            await self._seek_checkpoints()
-        except RuntimeError:  # the thread that asks Kafka has ended, with the app
-            if not self.should_stop:
-                raise
-
-    async def _seek_checkpoints(self) -> None:
         positions = await self.transport.positions(self.assignment())
         self.handed = dict(positions)
-        # In the consumer's thread: `seek` would take records from under its hands.
         await self.seek_wait(positions)
         self._thread.allow_gaps(allowed=False)
         for tp, offset in positions.items():
@@ -268,12 +232,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # Faust is not typed for
             self._committed_offset[tp] = offset or None
 
 
+def _heard(task: "asyncio.Task[None]") -> None:
+    """Take note of what the app has been told of."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Let nothing be logged of commits that came too late; nobody waits for them any more."""
     if not isinstance(context.get("exception"), KafkaError):
         loop.default_exception_handler(context)
 
 
-for _service in (Consumer, _ConsumerThread):
+for _service in (Consumer, _InLoop):
     _service.logger = driver.logger  # Faust's, so that they are as quiet as Faust
 
 

@@ -75,7 +75,7 @@ class Worker:
         self._accept_loss = accept_loss
         self.runs: list[StageRun] = []
         self.redis: Redis = make_async_redis(Address.of(settings), PATIENCE)
-        self._post = Post(partial(make_producer, settings, compress=False))
+        self._post = Post(partial(make_producer, settings, at_once=True))
         self._patience = Patience()
         self._stop = asyncio.Event()
         self._serving = Serving()

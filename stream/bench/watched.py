@@ -39,7 +39,7 @@ ASKED = ("offer", "due", "folding", "tick", "changing")
 SHARDS = (CustomersShard, ProductsShard, LearnerShard)
 
 Costs = dict[str, float]
-"""CPU seconds by part: `customers.folding`, `products.save`, `letters`, `thread`, `process`."""
+"""CPU seconds by part: `customers.folding`, `products.save`, `letters`, `process`."""
 
 
 class Books:
@@ -125,8 +125,7 @@ class Books:
 
     def write(self) -> None:
         """Add a line."""
-        clocks = {"thread": time.thread_time(), "process": time.process_time()}
-        self.lines.append((time.monotonic(), {**self.spent, **clocks}))
+        self.lines.append((time.monotonic(), {**self.spent, "process": time.process_time()}))
 
     def report(self) -> str:
         """Everything, as JSON."""
@@ -155,15 +154,13 @@ class Report:
     def costs(self, began: float, ended: float, events: int) -> dict[str, float]:
         """What was spent for an event between two times, µs.
 
-        `loop` is what the thread of the event loop spent on anything else: Faust, the clients,
-        asyncio. `readers` are the other threads, which read Kafka.
+        `loop` is what the process spent on anything else: Faust, the clients, asyncio.
         """
         first = max((line for line in self.lines if line[0] <= began), default=self.lines[0])
         last = min((line for line in self.lines if line[0] >= ended), default=self.lines[-1])
         spent = {name: at - first[1].get(name, 0.0) for name, at in last[1].items()}
-        thread, process = spent.pop("thread"), spent.pop("process")
-        rest = {"loop": thread - sum(spent.values()), "readers": process - thread}
-        return {name: round(s / events * 1e6, 3) for name, s in {**spent, **rest}.items()}
+        spent["loop"] = spent.pop("process") - sum(spent.values())
+        return {name: round(s / events * 1e6, 3) for name, s in spent.items()}
 
     def pauses(self, began: float, ended: float) -> dict[str, float]:
         """How long the event loop let a task wait between two times, ms.

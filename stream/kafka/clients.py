@@ -81,22 +81,23 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def make_producer(settings: Settings, *, compress: bool = True) -> AIOKafkaProducer:
+def make_producer(settings: Settings, *, at_once: bool = False) -> AIOKafkaProducer:
     """Make a producer, not yet started, that neither loses nor repeats what it has taken.
 
     Args:
         settings: Where Kafka is.
-        compress: Whether to spend a worker's time on smaller messages.
+        at_once: Whether to send each message as it comes, uncompressed: a worker waits for it, and
+            has no time to spend on smaller ones.
     """
     return AIOKafkaProducer(
         **connection(settings),
         client_id="stream",
         acks="all",
         enable_idempotence=True,
-        linger_ms=5,
+        linger_ms=0 if at_once else 5,
         max_batch_size=256 << 10,
         max_request_size=LARGEST_REQUEST,
-        compression_type="lz4" if compress else None,
+        compression_type=None if at_once else "lz4",
     )
 
 
