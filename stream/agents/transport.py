@@ -6,6 +6,7 @@ control, commit and rebalance stay Faust's.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -29,6 +30,13 @@ GLANCE = 0.1
 """Seconds after which it is asked anew what there is, and of which partitions."""
 FETCH_MS = 50
 """How long Kafka may wait for news before it answers a fetch, ms."""
+FEW = 20.0
+"""Records read of late, under which Kafka is to answer at the first; …"""
+MUCH = 64 << 10
+"""… or else it waits for so many bytes, or until that time is over: to ask for each record takes
+more of a busy worker's time than the record does."""
+HALF = 0.5
+"""Seconds in which the number of those of late falls to a half."""
 
 
 class _InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -41,6 +49,8 @@ class _InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, thread_loop=asyncio.get_running_loop(), **options)
         self._serving: asyncio.Task[None] | None = None
+        self._of_late = 0.0
+        self._read_at = time.monotonic()
 
     async def start(self) -> None:
         """Start; what is raised is passed on to the app."""
@@ -83,6 +93,11 @@ class _InLoop(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             if handed.get(tp, position) != position:
                 consumer.seek(driver.ensure_aiokafka_TP(tp), handed[tp])
         records: Mapping[Any, list[Any]] = await super().getmany(active_partitions, timeout)
+        self._of_late *= 0.5 ** ((time.monotonic() - self._read_at) / HALF)
+        self._of_late += sum(map(len, records.values()))
+        self._read_at = time.monotonic()
+        least = MUCH if self._of_late > FEW else 1
+        consumer._fetcher._fetch_min_bytes = least  # noqa: SLF001
         return records
 
     def highwater(self, tp: TP) -> int | None:
