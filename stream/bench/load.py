@@ -20,8 +20,8 @@ from stream.embedded.server import Say
 from stream.errors import StreamError
 from stream.settings import Settings
 
-SETTLING = 5.0
-"""Seconds of each load before it is measured: what the one before it left behind is done then."""
+SETTLING = 15.0
+"""Seconds of each load before it is measured: what came before has left scores to be renewed."""
 
 
 @dataclass(frozen=True, slots=True)
