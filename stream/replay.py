@@ -222,7 +222,7 @@ class Replay:
         return sorted(ranking.items(), key=lambda pair: (-pair[1], pair[0]))[:n]
 
 
-def counts(shards: Iterable[CustomersShard | ProductsShard | LearnerShard]) -> dict[str, int]:
+def counts(shards: Iterable[Shard]) -> dict[str, int]:
     """What shards have counted, added up."""
     total: dict[str, int] = defaultdict(int)
     for shard in shards:

@@ -4,6 +4,7 @@ A shard is the synchronous owner of one partition's state in one stage. The shel
 replay, a test) offers it batches, fetches the rows it misses, and carries out its `Changes`.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -142,10 +143,15 @@ FEW_RENEWED = 50
 
 
 class Shard(Protocol):
-    """One partition of one stage."""
+    """One partition of one stage.
+
+    Attributes:
+        counts: Everything it has counted, by name, since its first checkpoint.
+    """
 
     stage: Stage
     partition: int
+    counts: Counter[str]
 
     @property
     def watermark(self) -> Millis:

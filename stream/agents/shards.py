@@ -1,15 +1,15 @@
 """Shards as the settings want them."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 from stream.customers.pseudonyms import Pseudonyms
 from stream.customers.shard import CustomersPlan, CustomersShard
 from stream.errors import Misconfigured
-from stream.learner.shard import LearnerPlan, LearnerShard
 from stream.products.shard import ProductsPlan, ProductsShard
 from stream.redis.checkpoints import Opened
 from stream.settings import Settings, Stage
-from stream.shards import Shard
+from stream.shards import Memory, Shard
 
 MakeShard = Callable[[int, Opened], Shard]
 """Makes the shard of a partition from what was stored of it."""
@@ -44,8 +44,23 @@ def shard_maker(stage: Stage, settings: Settings, partitions: int) -> MakeShard:
             )
             return lambda p, opened: ProductsShard(p, products, _fitting(opened, partitions).memory)
         case "learner":
-            learner = LearnerPlan(settings.bucket, settings.rows, settings.ahead)
-            return lambda p, opened: LearnerShard(p, learner, _fitting(opened, partitions).memory)
+            return lambda p, opened: _learner(p, settings, _fitting(opened, partitions).memory)
+
+
+def load(stage: Stage) -> None:
+    """Import what a stage alone needs; the learner's River takes a second or two.
+
+    To be called in a thread before its first shard is made, so that other stages are at work.
+    """
+    if stage == "learner":
+        import_module("stream.learner.shard")
+
+
+def _learner(partition: int, settings: Settings, memory: Memory) -> Shard:
+    from stream.learner.shard import LearnerPlan, LearnerShard  # noqa: PLC0415 (see `load`)
+
+    plan = LearnerPlan(settings.bucket, settings.rows, settings.ahead)
+    return LearnerShard(partition, plan, memory)
 
 
 def _fitting(opened: Opened, partitions: int) -> Opened:

@@ -9,11 +9,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from stream.agents.worker import Worker
-from stream.customers.shard import CustomersShard
 from stream.errors import Misconfigured, StreamError
-from stream.learner.shard import LearnerShard
 from stream.operating.metrics import CONTENT_TYPE, ShardReport, exposition, families
-from stream.products.shard import ProductsShard
 from stream.redis.clients import redis_errors
 from stream.units import Millis
 
@@ -91,11 +88,8 @@ def reports(worker: Worker) -> Iterator[ShardReport]:
     for run in worker.runs:
         for partition, desk in sorted(run.desks.items()):
             shard = desk.shard
-            if isinstance(shard, CustomersShard | ProductsShard | LearnerShard):
-                watermark = shard.watermark if isinstance(shard, ProductsShard) else None
-                yield ShardReport(
-                    run.stage, partition, shard.counts, desk.saves, desk.lag(), watermark
-                )
+            watermark = shard.watermark if run.stage == "products" else None
+            yield ShardReport(run.stage, partition, shard.counts, desk.saves, desk.lag(), watermark)
 
 
 async def _healthy(_: web.Request) -> web.Response:
