@@ -1,5 +1,7 @@
 """What is installed is what constraints.txt names, all of it, and it fits together.
 
+What takes long to import is not imported before it is needed.
+
 Whether a version is known to be vulnerable cannot be asked without a network: docs/security.md
 says how.
 """
@@ -58,3 +60,13 @@ def test_packages_fit_together() -> None:
         [sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout
+
+
+def test_a_worker_starts_without_river() -> None:
+    """Only the learner needs it, which may come a second or two after the others."""
+    asked = "import sys, stream.agents.worker, stream.operating.web; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "faust" in loaded
+    assert not {"river", "scipy", "pandas"} & set(loaded)
