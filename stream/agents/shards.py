@@ -1,6 +1,7 @@
 """Shards as the settings want them."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from stream.customers.pseudonyms import Pseudonyms
@@ -11,7 +12,7 @@ from stream.redis.checkpoints import Opened
 from stream.settings import Settings, Stage
 from stream.shards import Memory, Shard
 
-MakeShard = Callable[[int, Opened], Shard]
+MakeShard = Callable[[int, Opened], Awaitable[Shard]]
 """Makes the shard of a partition from what was stored of it."""
 
 
@@ -26,6 +27,23 @@ def shard_maker(stage: Stage, settings: Settings, partitions: int) -> MakeShard:
     Raises:
         Misconfigured: There is no secret for the pseudonyms.
     """
+    wake = _waking(stage, settings, partitions)
+
+    async def make(partition: int, opened: Opened) -> Shard:
+        if opened.partitions not in (None, partitions):
+            raise Misconfigured(
+                f"The checkpoints were made with {opened.partitions} partitions, the topics have "
+                f"{partitions}. Use topics as they were, or another STREAM_PREFIX to count anew."
+            )
+        if stage == "learner":
+            # In a thread: River takes a second or two, and other stages are at work meanwhile.
+            await asyncio.to_thread(import_module, "stream.learner.shard")
+        return wake(partition, opened.memory)
+
+    return make
+
+
+def _waking(stage: Stage, settings: Settings, partitions: int) -> Callable[[int, Memory], Shard]:
     rows = max(1_000, settings.rows // partitions)
     match stage:
         case "customers":
@@ -35,38 +53,19 @@ def shard_maker(stage: Stage, settings: Settings, partitions: int) -> MakeShard:
                 )
             names = Pseudonyms(settings.secret.get_secret_value().encode())
             customers = CustomersPlan(partitions, names, settings.ahead, rows, settings.window)
-            return lambda p, opened: CustomersShard(
-                p, customers, _fitting(opened, partitions).memory
-            )
+            return lambda partition, memory: CustomersShard(partition, customers, memory)
         case "products":
             products = ProductsPlan(
                 partitions, settings.ahead, settings.bucket, settings.wait, settings.window, rows
             )
-            return lambda p, opened: ProductsShard(p, products, _fitting(opened, partitions).memory)
+            return lambda partition, memory: ProductsShard(partition, products, memory)
         case "learner":
-            return lambda p, opened: _learner(p, settings, _fitting(opened, partitions).memory)
-
-
-def load(stage: Stage) -> None:
-    """Import what a stage alone needs; the learner's River takes a second or two.
-
-    To be called in a thread before its first shard is made, so that other stages are at work.
-    """
-    if stage == "learner":
-        import_module("stream.learner.shard")
+            return lambda partition, memory: _learner(partition, settings, memory)
 
 
 def _learner(partition: int, settings: Settings, memory: Memory) -> Shard:
-    from stream.learner.shard import LearnerPlan, LearnerShard  # noqa: PLC0415 (see `load`)
+    # Only here: a worker that is given nothing to learn from does without River.
+    from stream.learner.shard import LearnerPlan, LearnerShard  # noqa: PLC0415
 
     plan = LearnerPlan(settings.bucket, settings.rows, settings.ahead)
     return LearnerShard(partition, plan, memory)
-
-
-def _fitting(opened: Opened, partitions: int) -> Opened:
-    if opened.partitions not in (None, partitions):
-        raise Misconfigured(
-            f"The checkpoints were made with {opened.partitions} partitions, the topics have "
-            f"{partitions}. Use topics as they were, or another STREAM_PREFIX to count anew."
-        )
-    return opened

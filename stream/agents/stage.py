@@ -220,6 +220,7 @@ class StageRun:
             )
             for partition in sorted({tp.partition for tp in assigned})
         }
+        shards = {p: await self._make_shard(p, opened[p]) for p in opened}
         # Only now: until a shard was opened, another worker may have gone on with it.
         begins = await app.consumer.earliest_offsets(*assigned)
         ends = await app.consumer.highwaters(*assigned)
@@ -230,7 +231,7 @@ class StageRun:
         desks: dict[int, Desk] = {}
         for partition, checkpoint in opened.items():
             desk = Desk(
-                self._make_shard(partition, checkpoint),
+                shards[partition],
                 checkpoint,
                 self._checkpoints,
                 self._post,

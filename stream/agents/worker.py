@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from stream import keys
 from stream.agents.desk import wall_clock
-from stream.agents.shards import load, shard_maker
+from stream.agents.shards import shard_maker
 from stream.agents.stage import StageRun
 from stream.agents.turns import Turns
 from stream.customers.shard import CustomersShard
@@ -131,7 +131,7 @@ class Worker:
         # its stack) is found among the young; to look at all that is held takes half a second.
         gc.freeze()
         gc.set_threshold(YOUNG, NEVER)
-        tasks = [asyncio.create_task(self._run(run)) for run in self.runs]
+        tasks = [asyncio.create_task(run.run(self._stop)) for run in self.runs]
         others = [asyncio.create_task(work) for work in (self._refresh(), self._watch())]
         await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
         self.stop()  # the other stages end in order when one cannot go on
@@ -142,10 +142,6 @@ class Worker:
         for task in (*tasks, *others):
             if not task.cancelled() and (error := task.exception()):
                 raise error
-
-    async def _run(self, run: StageRun) -> None:
-        await asyncio.to_thread(load, run.stage)
-        await run.run(self._stop)
 
     def behind(self) -> bool:
         """Whether there is much to be read, and what could be said of it is of the past anyway.

@@ -31,7 +31,6 @@ from stream.events.decode import read_time
 from stream.partitions import home
 from stream.products.row import ProductRow
 from stream.products.scoring import score
-from stream.redis.checkpoints import Opened
 from stream.shards import Memory
 from stream.units import HOUR, MINUTE
 
@@ -454,7 +453,7 @@ def _wakes(world: World) -> Iterator[str]:
     """Every checkpoint can be opened."""
     for stage, number in SHARDS:
         shard = world.store.shards[stage, number]
-        opened = Opened("", 0, None, Memory(shard.notes, shard.waiting, world.store.birth), [])
-        woken = world.maker(stage)(number, opened)
+        memory = Memory(shard.notes, shard.waiting, world.store.birth)
+        woken = world.waking(stage)(number, memory)
         if dict(woken.positions()) != world.positions((stage, number)):
             yield f"{stage}.{number} wakes up at {woken.positions()}"

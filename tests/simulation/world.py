@@ -21,6 +21,7 @@ from simulation.store import MemoryCheckpoints, MemoryStore, Name
 from stream import shards
 from stream.agents import desk, turns
 from stream.agents.app import Carry
+from stream.agents.shards import MakeShard
 from stream.agents.stage import StageRun
 from stream.agents.transport import Positions
 from stream.customers.pseudonyms import Pseudonyms
@@ -33,7 +34,7 @@ from stream.products.serving import Serving
 from stream.products.shard import ProductsPlan, ProductsShard
 from stream.redis.checkpoints import Opened
 from stream.settings import STAGES, Settings, Stage
-from stream.shards import Shard
+from stream.shards import Memory, Shard
 from stream.units import DAY, HOUR, MINUTE
 
 PARTITIONS = 2
@@ -252,7 +253,16 @@ class World:
         """Wall clock."""
         return (BEGIN + self.jumped + int(self.loop.time() * 1000)) * 1_000_000
 
-    def maker(self, name: Stage) -> Callable[[int, Opened], Shard]:
+    def maker(self, name: Stage) -> MakeShard:
+        """Make them of what is stored."""
+        wake = self.waking(name)
+
+        async def make(partition: int, opened: Opened) -> Shard:
+            return wake(partition, opened.memory)
+
+        return make
+
+    def waking(self, name: Stage) -> Callable[[int, Memory], Shard]:
         """Say how shards are made: as `shards.py` of the agents does, but small."""
         rows = self.size.rows
         customers = CustomersPlan(PARTITIONS, NAMES, 0, rows, WINDOW)
@@ -260,11 +270,11 @@ class World:
         learner = LearnerPlan(HOUR, 1_000, stored=self.size.models)
         match name:
             case "customers":
-                return lambda p, opened: CustomersShard(p, customers, opened.memory)
+                return lambda p, memory: CustomersShard(p, customers, memory)
             case "products":
-                return lambda p, opened: self._serving(ProductsShard(p, products, opened.memory))
+                return lambda p, memory: self._serving(ProductsShard(p, products, memory))
             case "learner":
-                return lambda p, opened: LearnerShard(p, learner, opened.memory)
+                return lambda p, memory: LearnerShard(p, learner, memory)
 
     def _serving(self, shard: ProductsShard) -> ProductsShard:
         if not self.size.models:
