@@ -49,7 +49,7 @@ KNOWN = {
     "loop": Peer("hand-written loop, confluent-kafka", "loop"),
     "bytewax": Peer("Bytewax", "bytewax"),
     "quix": Peer("Quix Streams", "quix"),
-    "faust": Peer("Faust as documented", "faust", ("worker", "--loglevel", "ERROR"), share=0.25),
+    "faust": Peer("Faust as documented", "faust", ("worker", "--loglevel", "ERROR"), share=0.05),
     "ours": Peer("ours, the small job", "ours"),
     "served": Peer(
         "ours, the small job as the product does it", "ours", (), {"PEER_SERVED": "yes"}

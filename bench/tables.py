@@ -37,17 +37,15 @@ def of(part: str, figures: Mapping[str, Any]) -> list[Figures]:
 
 def _peers(figures: Mapping[str, Any]) -> list[Figures]:
     rounds: Mapping[str, Sequence[Mapping[str, float]]] = figures["rounds"]
-    loop = [run["rate"] for run in rounds.get(LOOP, [])]
     rows = []
     for name, runs in rounds.items():
         rates = [run["rate"] for run in runs]
-        beside = [rate / other for rate, other in zip(rates, loop, strict=False)]
         rows.append(
             (
                 name,
                 f"{median(rates):,.0f}",
                 f"{min(rates):,.0f} to {max(rates):,.0f}",
-                f"{median(beside):.2f}" if beside else "",
+                f"{beside(rounds, name):.2f}" if LOOP in rounds else "",
                 f"{median(run['cpu_us'] for run in runs):.1f}",
                 f"{median(run['cpu_s'] for run in runs):.1f}",
                 f"{median(run['peak_mib'] for run in runs):.0f}",
@@ -56,6 +54,17 @@ def _peers(figures: Mapping[str, Any]) -> list[Figures]:
     head = ("", "events/s", "lowest to highest", "× the loop", "µs CPU/event", "CPU s", "peak MiB")
     rounds_ = max((len(runs) for runs in rounds.values()), default=0)
     return [Figures(f"Throughput: {figures['events']:,} events, {rounds_} rounds", head, rows)]
+
+
+def beside(rounds: Mapping[str, Sequence[Mapping[str, float]]], name: str) -> float:
+    """Times the loop's rate of the same round, median of all: the machine may change between two.
+
+    >>> rounds = {LOOP: [{"rate": 10.0}, {"rate": 5.0}], "other": [{"rate": 15.0}, {"rate": 7.5}]}
+    >>> beside(rounds, "other")
+    1.5
+    """
+    pairs = zip(rounds[name], rounds[LOOP], strict=False)
+    return median(run["rate"] / loop["rate"] for run, loop in pairs)
 
 
 def _load(figures: Mapping[str, Any]) -> list[Figures]:
