@@ -71,4 +71,4 @@ class Bench:
 
     def learned(self) -> dict[str, bytes]:
         """All models, bit for bit."""
-        return self.shard.models.snapshots(0)
+        return dict(self.shard.models.snapshots(0))

@@ -266,14 +266,12 @@ class Models:
         yield from self.products.named()
         yield from self.categories.named(CATEGORY)
 
-    def snapshots(self, version: int, *, categories: bool = True) -> dict[str, bytes]:
+    def snapshots(self, version: int, *, categories: bool = True) -> Iterator[tuple[str, bytes]]:
         """Write them by name; those of categories, which seldom learn, only if that is asked."""
         left_out = () if categories else {name for name, _ in self.categories.named(CATEGORY)}
-        return {
-            name: snapshots.encode(name, version, model.state())
-            for name, model in self.named()
-            if name not in left_out
-        }
+        for name, model in self.named():
+            if name not in left_out:
+                yield name, snapshots.encode(name, version, model.state())
 
     def restore(self, stored: Mapping[str, bytes]) -> None:
         """Go on from `snapshots`.

@@ -297,7 +297,9 @@ class LearnerShard(Shard):
             scores = yield from scoring(self._categories.rows, foreseeing, mark, bucket)
             published.extend(scores)
             categories, self._came = self._came, False
-            notes.update(self.models.snapshots(self._version, categories=categories))
+            for name, raw in self.models.snapshots(self._version, categories=categories):
+                notes[name] = raw
+                yield  # some of them take ten milliseconds
             notes["version"] = orjson.dumps(self._version)
             notes["rhythm"] = snapshots.encode("rhythm", self._version, self._rhythm.state())
             notes.update(self._categories.notes())
