@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 
 from stream.customers.pseudonyms import Pseudonyms
 from stream.customers.shard import CustomersPlan, CustomersShard
@@ -35,10 +34,9 @@ def shard_maker(stage: Stage, settings: Settings, partitions: int) -> MakeShard:
                 f"The checkpoints were made with {opened.partitions} partitions, the topics have "
                 f"{partitions}. Use topics as they were, or another STREAM_PREFIX to count anew."
             )
-        if stage == "learner":
-            # In a thread: River takes a second or two, and other stages are at work meanwhile.
-            await asyncio.to_thread(import_module, "stream.learner.shard")
-        return wake(partition, opened.memory)
+        # In a thread: there may be much to read, and River takes a second or two to import. Other
+        # stages are at work meanwhile.
+        return await asyncio.to_thread(wake, partition, opened.memory)
 
     return make
 
